@@ -1,0 +1,39 @@
+"""Every environment variable of its own that hazardline reads.
+
+They carry secrets and addresses only; everything else is in a recipe. Variables of other software (`MLFLOW_*`, `AWS_*`)
+mean what they mean there.
+"""
+
+import os
+from pathlib import Path
+
+HOME = "HAZARDLINE_HOME"
+"""Folder of everything that runs leave behind (default `.hazardline` in the working folder)."""
+STORE = "HAZARDLINE_STORE"
+"""Folder of the content-addressed store (default `store` below the home)."""
+EVENTS = "HAZARDLINE_EVENTS"
+"""File to which stages append their progress events; without it they go nowhere."""
+KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
+"""Bearer token for a Kubeflow Pipelines endpoint (`python -m pipelines submit`)."""
+
+
+def home() -> Path:
+    """Folder of runs and store, absolute."""
+    return Path(os.environ.get(HOME) or ".hazardline").absolute()
+
+
+def store_root() -> Path:
+    """Folder of the content-addressed store, absolute."""
+    value = os.environ.get(STORE)
+    return Path(value).absolute() if value else home() / "store"
+
+
+def events_path() -> Path | None:
+    """File to which stages append their progress events, if one was asked for."""
+    value = os.environ.get(EVENTS)
+    return Path(value).absolute() if value else None
+
+
+def kfp_token() -> str | None:
+    """Bearer token for a Kubeflow Pipelines endpoint, if one was given."""
+    return os.environ.get(KFP_TOKEN) or None

@@ -1,0 +1,50 @@
+"""Settings of the evaluate stage."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hazardline.documents import Document
+
+
+class AnswerLimits(Document):
+    """Most new tokens of an answer, by task. A longer answer is cut there."""
+
+    crash_recognition: Annotated[int, Field(ge=1)] = 4
+    crash_description: Annotated[int, Field(ge=1)] = 32
+    cause_reasoning: Annotated[int, Field(ge=1)] = 48
+    prevention_reasoning: Annotated[int, Field(ge=1)] = 96
+    crash_localization: Annotated[int, Field(ge=1)] = 12
+    pre_crash_localization: Annotated[int, Field(ge=1)] = 8
+
+
+class CeilingConfig(Document):
+    """The probe on the frozen encoder's features (a diagnosis)."""
+
+    epochs: Annotated[int, Field(ge=1)] = 24
+    hidden_size: Annotated[int, Field(ge=1)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 1.5e-3
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    feature_noise: Annotated[float, Field(ge=0)] = 0.1
+    """Standard deviation of the noise added to standardised features in training."""
+
+
+class EvaluateConfig(Document):
+    """How the test set is answered and scored."""
+
+    base: str = "pocket"
+    """`pocket` for the checkpoint inside the package, or the folder of another base checkpoint."""
+    num_workers: Annotated[int, Field(ge=1)] = 2
+    """Processes that answer clips, one thread each."""
+    max_new_tokens: AnswerLimits = AnswerLimits()
+    num_resamples: Annotated[int, Field(ge=100)] = 1000
+    """Resamples of the bootstrap over clips."""
+    ceiling: bool = True
+    """Whether to train the probe on the training clips' frozen features."""
+    ceiling_probe: CeilingConfig = CeilingConfig()
+    min_slice_clips: Annotated[int, Field(ge=2)] = 10
+    """A part of the test set with fewer clips gets no slice; how many were left out is counted."""
+    num_filmstrips: Annotated[int, Field(ge=0)] = 4
+    """Best and worst clips shown in the report, this many of each."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the bootstrap and of the probe."""

@@ -1,0 +1,53 @@
+"""What evaluation says, as one document: metrics with intervals for every model, slices, and what exactly was measured."""
+
+from typing import Literal
+
+from hazardline.documents import Document
+
+EVALUATION_NAME = "evaluation.json"
+ModelName = Literal["base", "constant", "candidate"]
+
+
+class Estimate(Document):
+    """A metric with its 95 % interval (bootstrap over clips) and the number of clips behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class Identity(Document):
+    """What a score is a score of. Digests are hex SHA-256."""
+
+    base_digest: str
+    adapters_digest: dict[str, str]
+    """Branch name to the digest of its adapter folder."""
+    test_data_digest: str
+    """Over (clip_id, sha256 of the video, question, reference answer) of the test set, in order."""
+    layout_digest: str
+    prompt_version: str
+    code_commit: str
+
+
+class SliceEstimate(Document):
+    """A metric of the candidate on a part of the test set, for example dimension `weather`, value `rainy`."""
+
+    dimension: str
+    value: str
+    metric: str
+    estimate: Estimate
+
+
+class Evaluation(Document):
+    """The report of the evaluate stage (`evaluation.json`); `clip_scores.parquet` beside it holds the values per clip."""
+
+    version: Literal["evaluation@1"] = "evaluation@1"
+    identity: Identity
+    num_test_clips: int
+    counts: dict[str, int]
+    """Clips by label, questions asked, unparsable answers, skipped pre-crash clips and so on."""
+    metrics: dict[ModelName, dict[str, Estimate]]
+    slices: list[SliceEstimate]
+    ceiling: dict[str, Estimate] = {}
+    """A small probe on the same frozen features, trained on the same clips: a diagnosis, not a competitor."""

@@ -1,0 +1,103 @@
+"""The native layout: a folder with `manifest.jsonl` (one clip a line) and the videos it names.
+
+The simulator writes it, and anyone can write it by hand for their own footage: only `clip_id`, `video` and `label` are
+always needed, and `times` for a crash. All times are seconds from the first frame of the clip. `docs/native-layout.md`
+is the page for users.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hazardline.documents import Document
+
+MANIFEST_NAME = "manifest.jsonl"
+
+Label = Literal["crash", "near_miss", "normal"]
+Weather = Literal["sunny", "rainy", "snowy", "foggy", "unknown"]
+Light = Literal["day", "night", "unknown"]
+Scene = Literal["urban", "rural", "highway", "unknown"]
+Seconds = Annotated[float, Field(strict=False)]
+"""Seconds; a whole number in the file is taken as one too."""
+Box = tuple[Seconds, Seconds, Seconds, Seconds]
+"""Left, top, right, bottom as fractions of width and height, from the top left corner."""
+
+
+class Times(Document):
+    """When things happen, in seconds from the first frame. Order and range are checked by ingest, not here."""
+
+    pre_crash_start_s: Seconds | None = None
+    """When the hazard can first be seen (CrashChat's pre-crash point)."""
+    crash_start_s: Seconds | None = None
+    crash_end_s: Seconds | None = None
+    event_s: Seconds | None = None
+    """For a near miss: the moment of least time to collision."""
+
+
+class AgentTrack(Document):
+    """One road user of a simulated clip over the frames in which it exists, with its exact visible box."""
+
+    name: str
+    kind: Literal["car", "suv", "van", "truck", "pedestrian", "cyclist"]
+    colour: str
+    length_m: float
+    width_m: float
+    x_m: list[float]
+    """World position of the centre for every frame of the clip (ego drives +y, x to the right)."""
+    y_m: list[float]
+    speed_mps: list[float]
+    braking: list[bool]
+    frames: list[int]
+    """Frames in which at least 6 pixels of it are visible; `boxes` and `visible_px` have the same length."""
+    boxes: list[Box]
+    visible_px: list[int]
+
+
+class GroundTruth(Document):
+    """What the simulator knows exactly. Absent for footage."""
+
+    generator: str
+    seed: int
+    fps: float
+    num_frames: int
+    width_px: int
+    height_px: int
+    agents: list[AgentTrack]
+    """The ego vehicle is first, named `ego`; its `frames` are empty."""
+    risk_agent: str | None = None
+    involved: tuple[str, ...] = ()
+    min_ttc_s: float | None = None
+    delta_v_mps: float | None = None
+    impulse_ns: float | None = None
+    risk_box_at_event: Box | None = None
+
+
+class NativeClip(Document):
+    """One line of `manifest.jsonl`."""
+
+    clip_id: Annotated[str, Field(min_length=1, max_length=200)]
+    video: str
+    """Path of the video below the folder of the manifest."""
+    label: Label
+    times: Times = Times()
+    pair_id: str | None = None
+    """A crash and its near-miss twin share it; a split never parts them."""
+    recording_id: str | None = None
+    """Clips cut from one recording share it; a split never parts them."""
+    source: str = "native"
+    scenario: str = "unknown"
+    weather: Weather = "unknown"
+    light: Light = "unknown"
+    scene: Scene = "unknown"
+    accident_type: str | None = None
+    ego_involved: bool | None = None
+    description: str | None = None
+    cause: str | None = None
+    prevention: str | None = None
+    ground_truth: GroundTruth | None = None
+
+    @model_validator(mode="after")
+    def _crash_has_times(self) -> Self:
+        if self.label == "crash" and self.times.crash_start_s is None:
+            raise ValueError("a crash needs times.crash_start_s")
+        return self

@@ -1,0 +1,88 @@
+"""A recipe: one complete YAML file that says what a run of the line does.
+
+Nothing is inherited and nothing is filled in from elsewhere: what is not in the file is a default beside the field
+that it belongs to. Each stage is handed its own section only, so that a new learning rate does not make a new split.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from hazardline.device.config import DeviceConfig
+from hazardline.documents import Document, read_yaml
+from hazardline.errors import UserError
+from hazardline.evaluate.config import EvaluateConfig
+from hazardline.export.config import ExportConfig
+from hazardline.files import canonical_json
+from hazardline.gate.config import GateConfig
+from hazardline.ingest.config import IngestConfig
+from hazardline.register.config import RegisterConfig
+from hazardline.release.config import ReleaseConfig
+from hazardline.simulate.config import SimulateConfig
+from hazardline.split.config import SplitConfig
+from hazardline.stages import STAGES, Stage
+from hazardline.synthesize.config import SynthesizeConfig
+from hazardline.train.config import TrainConfig
+
+
+class Recipe(Document):
+    """What one run of the line does, a section a stage."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    """Names the runs; equal to the name of the recipe's file."""
+    purpose: Annotated[str, Field(min_length=1)]
+    """One sentence for the summary of a run."""
+    simulate: SimulateConfig | None = None
+    """Absent where `ingest.root` names footage on disk."""
+    ingest: IngestConfig
+    split: SplitConfig
+    synthesize: SynthesizeConfig
+    train: TrainConfig
+    evaluate: EvaluateConfig
+    gate: GateConfig
+    register_: Annotated[RegisterConfig, Field(alias="register")]
+    """`register` in the file: a field of that name would hide a method of every Python class."""
+    export: ExportConfig
+    release: ReleaseConfig
+    device: DeviceConfig
+
+    @model_validator(mode="after")
+    def _clips_have_one_origin(self) -> Self:
+        if (self.simulate is None) == (self.ingest.root is None):
+            raise ValueError("give either a simulate section or ingest.root (footage on disk), and not both")
+        return self
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of this recipe's line, in order."""
+        return tuple(stage for stage in STAGES if self.section(stage.name) is not None)
+
+    def section(self, stage: str) -> Document | None:
+        """A stage's section; None for a simulator that the line does not use."""
+        section: Document | None = self.register_ if stage == "register" else getattr(self, stage)
+        return section
+
+    def section_json(self, stage: str) -> str:
+        """A stage's section, defaults written out, as the one JSON string that its component is given.
+
+        Raises:
+            UserError: the recipe has no such section.
+        """
+        section = self.section(stage)
+        if section is None:
+            raise UserError(f"recipe {self.name} has no section {stage}: its clips come from {self.ingest.root}")
+        return canonical_json(section.data()).decode()
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        UserError: one line a problem, naming the file, the field and what is allowed there.
+    """
+    recipe = Recipe.parse(read_yaml(path), str(path))
+    if recipe.name != path.stem:
+        raise UserError(f"{path}: name: should be the name of the file, {path.stem!r}, got {recipe.name!r}")
+    return recipe

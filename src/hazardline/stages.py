@@ -1,0 +1,130 @@
+"""The eleven stages of the line, in order: what each takes, what it is for, and where its code is.
+
+One word names a stage everywhere: the library package, the component folder, the test folder, the command, the pipeline
+task and the MLflow tag. A stage's package holds `config.py` with `<Stage>Config` and `stage.py` with `run`; both are
+imported only when they are asked for, so that a list of stages costs nothing.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from hazardline.documents import Document
+from hazardline.errors import UserError
+from hazardline.progress import Reporter
+
+
+class RunFunction(Protocol):
+    """A stage's work: reads the folders of its inputs, writes into an empty folder, returns a JSON-able summary."""
+
+    def __call__(self, config: Any, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
+        """Run the stage.
+
+        Args:
+            config: the stage's section, an instance of its config class.
+            inputs: name of each upstream stage to its output folder.
+            out: an empty folder. It is renamed when the stage is done: what is written must not name it.
+            reporter: where to say how far the stage is.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of the line."""
+
+    name: str
+    description: str
+    inputs: tuple[str, ...] = ()
+    """Upstream stages whose output folders it reads."""
+    optional_inputs: tuple[str, ...] = ()
+    """Inputs that a line may lack: footage on disk needs no simulator."""
+    is_cacheable: bool = True
+    """False for a stage whose work is an effect outside of its output folder: it runs every time."""
+
+    def config_class(self) -> type[Document]:
+        """The document of the stage's recipe section."""
+        module = importlib.import_module(f"hazardline.{self.name}.config")
+        found: type[Document] = getattr(module, f"{self.name.capitalize()}Config")
+        return found
+
+    def run_function(self) -> RunFunction:
+        """The stage's work. Importing it may import heavy libraries."""
+        function: RunFunction = importlib.import_module(f"hazardline.{self.name}.stage").run
+        return function
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="simulate",
+        description="Make crash clips, near-miss twins and normal drives with exact ground truth.",
+    ),
+    Stage(
+        name="ingest",
+        description="Read clips and annotations, check and describe every clip, put unusable ones aside.",
+        inputs=("simulate",),
+        optional_inputs=("simulate",),
+    ),
+    Stage(
+        name="split",
+        description="Divide groups of clips into train, validation and test, and audit leaks of the label.",
+        inputs=("ingest",),
+    ),
+    Stage(
+        name="synthesize",
+        description="Turn annotations into questions and answers of the six tasks.",
+        inputs=("ingest", "split"),
+    ),
+    Stage(
+        name="train",
+        description="Fine-tune the linguistic and the perception branch on the frozen base.",
+        inputs=("ingest", "synthesize"),
+    ),
+    Stage(
+        name="evaluate",
+        description="Score the candidate, the base and the best constant answers, and write the report.",
+        inputs=("ingest", "split", "synthesize", "train"),
+    ),
+    Stage(
+        name="gate",
+        description="Decide by the policy whether the candidate may be promoted, with every reason.",
+        inputs=("evaluate",),
+    ),
+    Stage(
+        name="register",
+        description="Record the candidate in the model registry; promote it where the gate is open.",
+        inputs=("ingest", "split", "synthesize", "train", "evaluate", "gate"),
+        is_cacheable=False,
+    ),
+    Stage(
+        name="export",
+        description="Make the bundle that a vehicle's computer runs, and prove that it answers alike.",
+        inputs=("ingest", "synthesize", "train", "evaluate"),
+    ),
+    Stage(
+        name="release",
+        description="Sign the bundle and publish it in a TUF repository.",
+        inputs=("export", "register"),
+        is_cacheable=False,
+    ),
+    Stage(
+        name="device",
+        description="Update a device from the repository, check its health, and ask it the six tasks.",
+        inputs=("release", "ingest", "synthesize"),
+        is_cacheable=False,
+    ),
+)
+
+
+def stage_named(name: str) -> Stage:
+    """The stage of a name.
+
+    Raises:
+        UserError: there is no such stage.
+    """
+    for stage in STAGES:
+        if stage.name == name:
+            return stage
+    raise UserError(f"no stage is named {name!r}; the stages are {', '.join(stage.name for stage in STAGES)}")

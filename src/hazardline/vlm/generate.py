@@ -1,0 +1,99 @@
+"""Greedy answers to several questions about one clip, its prefix computed once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from hazardline.vlm.model import core_model, text_attention
+from hazardline.vlm.tree import embed_prefix
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Token ids of one answer without the end token, and the logits (vocabulary,) of its first token."""
+
+    ids: list[int]
+    first_logits: Tensor
+
+
+@torch.inference_mode()
+def answer(
+    model: nn.Module,
+    prefix: list[int],
+    features: Tensor,
+    questions: Sequence[list[int]],
+    max_new_tokens: Sequence[int],
+    end_id: int,
+) -> list[Generated]:
+    """Answer questions about one clip greedily; the same tokens as a separate `generate` call for each question.
+
+    The prefix cache is repeated over the questions, which are decoded as one left-padded batch.
+
+    Args:
+        model: base or PEFT model in evaluation mode, the wanted branch active.
+        prefix: ids of the clip's prefix.
+        features: encoder output (frames, tokens, vision hidden size).
+        questions: ids of each question.
+        max_new_tokens: limit for each answer.
+        end_id: id that ends an answer.
+    """
+    if not questions:
+        return []
+    core = core_model(model)
+    language = core.model.language_model
+    with text_attention(model, "sdpa"):
+        cache = DynamicCache(config=language.config)
+        embeddings = embed_prefix(model, torch.tensor(prefix), features)
+        language(inputs_embeds=embeddings[None], past_key_values=cache, use_cache=True)
+        count = len(questions)
+        cache.batch_repeat_interleave(count)
+        longest = max(len(question) for question in questions)
+        pads = [longest - len(question) for question in questions]
+        ids = torch.tensor([[end_id] * pad + question for pad, question in zip(pads, questions, strict=True)])
+        visible = torch.ones(count, len(prefix) + longest, dtype=torch.long)
+        for row, pad in enumerate(pads):
+            visible[row, len(prefix) : len(prefix) + pad] = 0
+        positions = (torch.arange(longest)[None] - torch.tensor(pads)[:, None]).clamp(min=0) + len(prefix)
+        return _decode(core, cache, ids, visible, positions, list(max_new_tokens), end_id)
+
+
+def _decode(
+    core: nn.Module,
+    cache: DynamicCache,
+    ids: Tensor,
+    visible: Tensor,
+    positions: Tensor,
+    limits: list[int],
+    end_id: int,
+) -> list[Generated]:
+    answers: list[list[int]] = [[] for _ in limits]
+    open_rows = set(range(len(limits)))
+    first: Tensor | None = None
+    for step in range(max(limits)):
+        hidden = core.model.language_model(  # type: ignore[union-attr, operator]
+            input_ids=ids,
+            attention_mask=visible,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state[:, -1]
+        logits: Tensor = core.lm_head(hidden)  # type: ignore[operator]
+        if first is None:
+            first = logits.float()
+        chosen = logits.argmax(dim=-1)
+        for row in list(open_rows):
+            token = int(chosen[row])
+            if token != end_id:
+                answers[row].append(token)
+            if token == end_id or step + 1 == limits[row]:
+                open_rows.discard(row)
+        if not open_rows:
+            break
+        ids = chosen[:, None]
+        positions = positions[:, -1:] + 1
+        visible = torch.cat([visible, visible.new_ones(len(limits), 1)], dim=1)
+    assert first is not None
+    return [Generated(answer, first[row]) for row, answer in enumerate(answers)]

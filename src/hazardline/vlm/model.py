@@ -1,0 +1,226 @@
+"""The model: transformers' native VideoLLaMA3, its frozen vision encoder in one batched call, and its branches.
+
+A branch is one PEFT adapter: LoRA on every linear layer of the language model (a regular expression, since plain names
+would also hit the vision encoder) and its own copy of the projector (CrashChat, section 3.2).
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import VideoLlama3ForConditionalGeneration
+from transformers.models.video_llama_3.modeling_video_llama_3 import apply_rotary_pos_emb_vision
+from transformers.utils import logging as transformers_logging
+
+from hazardline.errors import UserError
+
+LORA_TARGETS = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Rank, alpha and dropout of a branch."""
+
+    rank: int
+    alpha: int
+    dropout: float
+
+
+def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> VideoLlama3ForConditionalGeneration:
+    """Load a checkpoint folder, frozen and in evaluation mode, with `sdpa` attention.
+
+    Raises:
+        UserError: the folder holds no VideoLLaMA3 checkpoint in safetensors form.
+    """
+    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+        raise UserError(f"{folder}: no checkpoint; expected config.json and model.safetensors of a VideoLLaMA3 model")
+    transformers_logging.disable_progress_bar()
+    model = VideoLlama3ForConditionalGeneration.from_pretrained(
+        folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True, use_safetensors=True
+    )
+    model.requires_grad_(False)
+    model.eval()
+    return model
+
+
+def core_model(model: nn.Module) -> Any:
+    """The VideoLlama3ForConditionalGeneration inside a PEFT model (or the model itself)."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+@contextmanager
+def projector_noise(model: nn.Module, std: float, generator: torch.Generator) -> Iterator[None]:
+    """Add Gaussian noise to the first layer of the active projector for the length of a block (a regulariser).
+
+    After whitening, which is folded into that layer, this is noise of the same size in every feature direction.
+    """
+    projector = core_model(model).model.projector
+    if hasattr(projector, "modules_to_save"):
+        projector = projector.modules_to_save[projector.active_adapters[0]]
+
+    def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        return output + std * torch.randn(output.shape, generator=generator, dtype=torch.float32).to(output.dtype)
+
+    handle = projector.readout[0].register_forward_hook(disturb)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def text_attention(model: nn.Module, name: str) -> Iterator[None]:
+    """Use an attention function in the language model for the length of a block."""
+    config = core_model(model).model.language_model.config
+    before = config._attn_implementation
+    config._attn_implementation = name
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def window_positions(rows: int, columns: int, merge: int) -> Tensor:
+    """Row and column of every patch in merge-window order: int64 (patches, 2)."""
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+
+    def ordered(plane: Tensor) -> Tensor:
+        return plane.view(rows // merge, merge, columns // merge, merge).permute(0, 2, 1, 3).reshape(-1)
+
+    return torch.stack([ordered(row), ordered(column)], dim=-1)
+
+
+def encode(model: nn.Module, patches: Tensor, grid: tuple[int, int], merge: int) -> Tensor:
+    """Run the vision encoder over frames of one size, all frames in one batch.
+
+    The same function as the native tower (which attends within each frame of a ragged list), as a test holds.
+
+    Args:
+        model: base or PEFT model.
+        patches: (frames, patches, patch size) in merge-window order.
+        grid: rows and columns of patches.
+        merge: patches merged along each side.
+
+    Returns:
+        (frames, tokens of a frame, vision hidden size).
+    """
+    patch_states = encode_patches(core_model(model).model.vision_model, patches, grid, merge)
+    return pool_windows(patch_states, merge)
+
+
+def encode_patches(tower: Any, patches: Tensor, grid: tuple[int, int], merge: int) -> Tensor:
+    """Patch states before merging: (frames, patches, vision hidden size), in merge-window order."""
+    frames, count, _ = patches.shape
+    states: Tensor = tower.embeddings(patches.flatten(0, 1).to(tower.dtype))
+    cos, sin = tower.rotary_pos_emb(states, window_positions(*grid, merge).to(states.device))
+    width = states.shape[-1]
+    cos, sin = cos.repeat(frames, 1), sin.repeat(frames, 1)
+    for layer in tower.encoder.layers:
+        attention = layer.self_attn
+        normed = layer.layer_norm1(states)
+        query, key, value = (
+            projection(normed).view(-1, attention.num_heads, attention.head_dim)
+            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        query, key = apply_rotary_pos_emb_vision(query, key, cos, sin)
+        query, key, value = (
+            part.view(frames, count, attention.num_heads, attention.head_dim).transpose(1, 2)
+            for part in (query, key, value)
+        )
+        mixed = functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
+        states = states + attention.out_proj(mixed.transpose(1, 2).reshape(frames * count, width))
+        states = states + layer.mlp(layer.layer_norm2(states))
+    normalised: Tensor = tower.post_layernorm(states)
+    return normalised.view(frames, count, width)
+
+
+def pool_windows(states: Tensor, merge: int) -> Tensor:
+    """The tower's bilinear reduction of each merge window: (frames, patches, width) -> (frames, tokens, width).
+
+    Scale 1 / merge without anti-aliasing, as in transformers: the mean of the 2 x 2 patches in the middle of the window
+    (of all four for merge 2).
+    """
+    frames, count, width = states.shape
+    if merge == 1:
+        return states
+    windows = states.view(frames, count // merge**2, merge, merge, width)
+    if merge % 2:
+        return windows[:, :, merge // 2, merge // 2]
+    low, high = merge // 2 - 1, merge // 2 + 1
+    return windows[:, :, low:high, low:high].mean(dim=(2, 3))
+
+
+def add_branch(model: nn.Module, name: str, settings: LoraSettings) -> PeftModel:
+    """Add a trainable branch of fresh weights to a frozen base, and make it the active one."""
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=LORA_TARGETS,
+        modules_to_save=["projector"],
+        bias="none",
+    )
+    return get_peft_model(model, config, adapter_name=name)
+
+
+def save_branch(model: PeftModel, name: str, folder: Path) -> None:
+    """Write one branch as a PEFT adapter folder (adapter_config.json, adapter_model.safetensors)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Could not find a config file", category=UserWarning)
+        model.save_pretrained(str(folder), selected_adapters=[name], safe_serialization=True)
+    nested = folder / name
+    if nested.is_dir():  # PEFT puts every adapter but one named `default` into a folder of its own
+        for path in nested.iterdir():
+            path.replace(folder / path.name)
+        nested.rmdir()
+
+
+def load_branches(base: Path, adapters: Mapping[str, Path], dtype: torch.dtype = torch.float32) -> PeftModel:
+    """Load a base with named branches, frozen, in evaluation mode, the first one active.
+
+    Raises:
+        UserError: an adapter folder is missing or incomplete.
+    """
+    if not adapters:
+        raise ValueError("load_branches needs at least one adapter")
+    for folder in adapters.values():
+        if not (folder / "adapter_model.safetensors").is_file():
+            raise UserError(f"{folder}: no adapter; expected adapter_config.json and adapter_model.safetensors")
+    names = list(adapters)
+    model = PeftModel.from_pretrained(
+        load_base(base, dtype), str(adapters[names[0]]), adapter_name=names[0], local_files_only=True
+    )
+    for name in names[1:]:
+        model.load_adapter(str(adapters[name]), adapter_name=name, local_files_only=True)
+    model.set_adapter(names[0])
+    model.requires_grad_(False)
+    model.eval()
+    return model
+
+
+@contextmanager
+def use_branch(model: nn.Module, name: str | None) -> Iterator[None]:
+    """Run a block with one branch active, or with none (the base model)."""
+    if not isinstance(model, PeftModel):
+        if name is not None:
+            raise ValueError(f"a plain base model has no branch {name!r}")
+        yield
+    elif name is None:
+        with model.disable_adapter():
+            yield
+    else:
+        before = model.active_adapter
+        model.set_adapter(name)
+        model.requires_grad_(False)
+        try:
+            yield
+        finally:
+            model.set_adapter(before)
+            model.requires_grad_(False)

@@ -1,0 +1,70 @@
+"""From a video file to the patches that the vision encoder takes. NumPy only."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hazardline import video
+from hazardline.vlm.layout import Layout
+
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_MOTION_LAGS = (1, 3)  # frames at motion_rate_hz: 0.1 s and 0.3 s at 10 Hz
+_MOTION_GAIN = 3.0
+
+Frames = npt.NDArray[np.uint8]
+Patches = npt.NDArray[np.float32]
+
+
+def read_frames(path: Path, layout: Layout) -> Frames:
+    """Decode a clip at the layout's motion rate and size: uint8 (frames, height, width, 3)."""
+    return video.decode(path, layout.motion_rate_hz, layout.width_px, layout.height_px)
+
+
+def read_patches(path: Path, layout: Layout) -> tuple[Patches, list[float]]:
+    """Decode a clip and cut it.
+
+    Returns:
+        Patches, float32 (sampled frames, patches of a frame, patch_size), and the seconds of the sampled frames.
+
+    Raises:
+        hazardline.video.VideoError: the file cannot be decoded.
+    """
+    frames = read_frames(path, layout)
+    indices = layout.sample(len(frames))
+    return frames_to_patches(frames, layout, indices), layout.times_s(indices)
+
+
+def frames_to_patches(frames: Frames, layout: Layout, indices: list[int]) -> Patches:
+    """Patches of chosen frames.
+
+    Args:
+        frames: uint8 (T, height, width, 3) at `motion_rate_hz`.
+        layout: sizes and channels.
+        indices: the frames to cut, as `layout.sample` gives them.
+
+    Returns:
+        float32 (len(indices), patches, channels * patch * patch), patches in merge-window order as transformers'
+        VideoLLaMA3 image processor emits them; RGB and brightness scaled to [-1, 1], differences times 3.
+    """
+    chosen = np.asarray(indices)
+    planes = _scaled(frames[chosen])
+    if layout.channels == "rgb_motion":
+        brightness = planes @ _LUMA
+        lags = [
+            (brightness - _scaled(frames[np.maximum(chosen - lag, 0)]) @ _LUMA) * np.float32(_MOTION_GAIN)
+            for lag in _MOTION_LAGS
+        ]
+        planes = np.concatenate([planes, *(lag[..., None] for lag in lags)], axis=-1)
+    rows, columns = layout.grid
+    merge, patch = layout.merge, layout.patch_px
+    blocks = planes.reshape(
+        len(chosen), rows // merge, merge, patch, columns // merge, merge, patch, layout.num_channels
+    )
+    # (frame, block row, block column, row in block, column in block, channel, y, x)
+    ordered = blocks.transpose(0, 1, 4, 2, 5, 7, 3, 6)
+    return np.ascontiguousarray(ordered.reshape(len(chosen), rows * columns, layout.patch_size))
+
+
+def _scaled(frames: Frames) -> npt.NDArray[np.float32]:
+    return frames.astype(np.float32) / np.float32(127.5) - np.float32(1.0)

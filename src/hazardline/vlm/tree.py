@@ -1,0 +1,273 @@
+"""Exact shared-prefix training: one row `[clip prefix | question, answer 1 | ... | question, answer k]`.
+
+Every suffix attends to the prefix and to itself, and its positions restart after the prefix, so that the gradient is
+that of k separate samples (docs/adr/0003). The attention function `hazardline_tree` is registered with transformers; it
+has no mask builder, so decoding with a cache must use `sdpa` (`hazardline.vlm.generate` sees to it).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from hazardline.vlm.model import core_model, text_attention
+
+ATTENTION_NAME = "hazardline_tree"
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question and its answer as token ids.
+
+    Attributes:
+        question: ids.
+        answer: ids with the end token.
+        weight: of the turn in `AnswerLosses.mean_over_turns`.
+        token_weights: of the answer's tokens within the turn (default: equal); they are normalised to sum 1.
+    """
+
+    question: list[int]
+    answer: list[int]
+    weight: float = 1.0
+    token_weights: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TimeTargets:
+    """Ordinal soft targets: a time token is trained towards its neighbours on the time axis as well.
+
+    Attributes:
+        index: (vocabulary,), place of a token among the time tokens, -1 for other tokens.
+        ids: (times,), the time tokens in order.
+        soft: (times, times), a target distribution a row.
+    """
+
+    index: Tensor
+    ids: Tensor
+    soft: Tensor
+
+    @classmethod
+    def gaussian(cls, ids: Sequence[int], vocab_size: int, sigma_steps: float) -> "TimeTargets":
+        """Targets that fall off as a Gaussian of `sigma_steps` time steps."""
+        tokens = torch.tensor(ids)
+        index = torch.full((vocab_size,), -1)
+        index[tokens] = torch.arange(len(tokens))
+        place = torch.arange(len(tokens), dtype=torch.float32)
+        soft = torch.exp(-0.5 * ((place[:, None] - place[None]) / sigma_steps) ** 2)
+        return cls(index, tokens, soft / soft.sum(dim=1, keepdim=True))
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """A clip with its turns.
+
+    Attributes:
+        features: output of the frozen encoder, (frames, tokens of a frame, vision hidden size).
+        prefix: token ids with placeholders for the vision tokens.
+        turns: at least one.
+    """
+
+    features: Tensor
+    prefix: list[int]
+    turns: list[Turn] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TreeLayout:
+    """Where the suffixes of a row are: passed to the attention function as a forward keyword."""
+
+    prefix_length: int
+    visible: Tensor
+    """bool (suffix tokens, prefix + suffix tokens): True where a suffix token may look."""
+
+
+@dataclass(frozen=True)
+class AnswerLosses:
+    """Cross-entropy of every answer token of some rows.
+
+    Attributes:
+        per_token: (answer tokens,), with gradient.
+        token_weight: (answer tokens,), sums to 1 within each turn.
+        turn: (answer tokens,), number of the turn, counted over all rows.
+        weight: (turns,).
+        logits: (answer tokens, vocabulary), detached users only.
+        target: (answer tokens,).
+        prefix_hidden: per row, the last hidden state of the prefix, (prefix tokens, hidden).
+    """
+
+    per_token: Tensor
+    token_weight: Tensor
+    turn: Tensor
+    weight: Tensor
+    logits: Tensor
+    target: Tensor
+    prefix_hidden: list[Tensor]
+
+    def mean_over_tokens(self) -> Tensor:
+        """Sum over answer tokens divided by their number (weights ignored): the usual fine-tuning loss."""
+        return self.per_token.mean()
+
+    def mean_over_turns(self) -> Tensor:
+        """Weighted mean over turns of the mean over each turn's tokens: short answers count as much as long ones."""
+        return self.per_turn().mul(self.weight).sum() / self.weight.sum()
+
+    def per_turn(self) -> Tensor:
+        """Loss of each turn: the weighted mean over its tokens, (turns,)."""
+        total = self.per_token.new_zeros(len(self.weight))
+        return total.index_add(0, self.turn, self.per_token * self.token_weight)
+
+
+def _tree_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    tree: TreeLayout | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention inside the prefix; a small masked one for the suffixes. Shapes as in transformers' sdpa."""
+    if tree is None:
+        output, _ = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return output, None
+    groups: int = module.num_key_value_groups  # type: ignore[assignment]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    split = tree.prefix_length
+    prefix = functional.scaled_dot_product_attention(
+        query[:, :, :split], key[:, :, :split], value[:, :, :split], is_causal=True, scale=scaling
+    )
+    suffix = functional.scaled_dot_product_attention(
+        query[:, :, split:], key, value, attn_mask=tree.visible, scale=scaling
+    )
+    return torch.cat([prefix, suffix], dim=2).transpose(1, 2).contiguous(), None
+
+
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION_NAME, _tree_attention)
+
+
+@dataclass(frozen=True)
+class PackedRow:
+    """A row as tensors: ids, positions and targets of length prefix + suffixes, and the turn of every suffix token."""
+
+    ids: Tensor
+    positions: Tensor
+    targets: Tensor
+    turn: Tensor
+    tree: TreeLayout
+
+
+def pack(row: ClipRow) -> PackedRow:
+    """Lay a clip and its turns out as one row. ValueError without turns or with an empty answer."""
+    if not row.turns or any(not turn.answer for turn in row.turns):
+        raise ValueError("a row needs at least one turn, and every turn an answer")
+    length = len(row.prefix)
+    ids, positions, targets, turns = list(row.prefix), list(range(length)), [_IGNORED] * length, [-1] * length
+    for number, turn in enumerate(row.turns):
+        suffix = turn.question + turn.answer
+        ids += suffix
+        positions += range(length, length + len(suffix))
+        targets += [_IGNORED] * len(turn.question) + turn.answer
+        turns += [number] * len(suffix)
+    owner = torch.tensor(turns[length:])
+    order = torch.arange(len(owner))
+    own = (owner[:, None] == owner[None]) & (order[:, None] >= order[None])
+    visible = torch.cat([torch.ones(len(owner), length, dtype=torch.bool), own], dim=1)
+    return PackedRow(
+        torch.tensor(ids),
+        torch.tensor(positions),
+        torch.tensor(targets),
+        torch.tensor(turns),
+        TreeLayout(length, visible),
+    )
+
+
+def embed_prefix(model: nn.Module, ids: Tensor, features: Tensor) -> Tensor:
+    """Embeddings of ids (tokens,) with the placeholders replaced by projected features: (tokens, hidden).
+
+    Raises:
+        ValueError: the number of placeholders is not the number of vision tokens.
+    """
+    core = core_model(model)
+    embeddings: Tensor = core.model.language_model.embed_tokens(ids)
+    is_video = ids == core.config.video_token_id
+    vision: Tensor = core.model.projector(features.reshape(-1, features.shape[-1]))
+    if int(is_video.sum()) != len(vision):
+        raise ValueError(f"{int(is_video.sum())} placeholders for {len(vision)} vision tokens")
+    return embeddings.masked_scatter(is_video[:, None], vision.to(embeddings.dtype))
+
+
+def hidden_states(model: nn.Module, row: ClipRow) -> tuple[Tensor, PackedRow]:
+    """Last hidden states (tokens, hidden) of a packed row."""
+    packed = pack(row)
+    core = core_model(model)
+    embeddings = embed_prefix(model, packed.ids, row.features)
+    with text_attention(model, ATTENTION_NAME):
+        output = core.model.language_model(
+            inputs_embeds=embeddings[None],
+            attention_mask=None,
+            position_ids=packed.positions[None],
+            use_cache=False,
+            tree=packed.tree,
+        )
+    hidden: Tensor = output.last_hidden_state[0]
+    return hidden, packed
+
+
+def answer_losses(model: nn.Module, rows: Sequence[ClipRow], time_targets: TimeTargets | None = None) -> AnswerLosses:
+    """Cross-entropy of the answer tokens of some clips; the head runs on the answer positions alone.
+
+    The gradient with respect to LoRA and projector equals that of one separate sample for every turn.
+
+    Args:
+        model: base or PEFT model, the trained branch active.
+        rows: clips with their turns.
+        time_targets: ordinal soft targets for time tokens; without them every target is one token.
+    """
+    core = core_model(model)
+    answers, targets, turns, prefixes, offset = [], [], [], [], 0
+    for row in rows:
+        hidden, packed = hidden_states(model, row)
+        keep = packed.targets[1:] != _IGNORED
+        answers.append(hidden[:-1][keep])
+        targets.append(packed.targets[1:][keep])
+        turns.append(packed.turn[1:][keep] + offset)
+        prefixes.append(hidden[: packed.tree.prefix_length])
+        offset += len(row.turns)
+    logits: Tensor = core.lm_head(torch.cat(answers)).float()
+    target = torch.cat(targets)
+    return AnswerLosses(
+        per_token=_token_losses(logits, target, time_targets),
+        token_weight=torch.cat([_token_weights(turn) for row in rows for turn in row.turns]),
+        turn=torch.cat(turns),
+        weight=torch.tensor([turn.weight for row in rows for turn in row.turns]),
+        logits=logits,
+        target=target,
+        prefix_hidden=prefixes,
+    )
+
+
+def _token_losses(logits: Tensor, target: Tensor, time_targets: TimeTargets | None) -> Tensor:
+    if time_targets is None:
+        return functional.cross_entropy(logits, target, reduction="none")
+    log_probabilities = functional.log_softmax(logits, dim=-1)
+    hard = -log_probabilities.gather(1, target[:, None])[:, 0]
+    place = time_targets.index[target]
+    soft = -(log_probabilities[:, time_targets.ids] * time_targets.soft[place.clamp(min=0)]).sum(dim=1)
+    return torch.where(place >= 0, soft, hard)
+
+
+def _token_weights(turn: Turn) -> Tensor:
+    weights = torch.tensor(turn.token_weights or [1.0] * len(turn.answer))
+    if len(weights) != len(turn.answer):
+        raise ValueError(f"{len(weights)} token weights for an answer of {len(turn.answer)} tokens")
+    return weights / weights.sum()
