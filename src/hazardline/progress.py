@@ -66,3 +66,28 @@ class EventReporter:
     def note(self, text: str) -> None:
         """Write a note."""
         self._write({"note": text})
+
+
+class TextReporter:
+    """Prints phases and notes as plain lines, with a line at every tenth of a phase: for logs and long jobs."""
+
+    def __init__(self) -> None:
+        """Nothing has been said yet."""
+        self._phase, self._total, self._done, self._tenth = "", 0, 0, 0
+
+    def phase(self, name: str, total: int = 0) -> None:
+        """Begin a phase."""
+        self._phase, self._total, self._done, self._tenth = name, total, 0, 0
+        print(f"{name}: {total or ''}", flush=True)
+
+    def advance(self, n: int = 1) -> None:
+        """Count, and print at every tenth."""
+        self._done += n
+        tenth = 10 * self._done // self._total if self._total else 0
+        if tenth > self._tenth:
+            self._tenth = tenth
+            print(f"{self._phase}: {self._done} of {self._total}", flush=True)
+
+    def note(self, text: str) -> None:
+        """Print the text."""
+        print(text, flush=True)

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import VideoLlama3ForConditionalGeneration
 from transformers.models.video_llama_3.modeling_video_llama_3 import apply_rotary_pos_emb_vision
 from transformers.utils import logging as transformers_logging
 
 from hazardline.errors import UserError
+from hazardline.vlm.attention import attend
 
 LORA_TARGETS = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
@@ -134,7 +134,7 @@ def encode_patches(tower: Any, patches: Tensor, grid: tuple[int, int], merge: in
             part.view(frames, count, attention.num_heads, attention.head_dim).transpose(1, 2)
             for part in (query, key, value)
         )
-        mixed = functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
+        mixed = attend(query, key, value, None, attention.scaling)
         states = states + attention.out_proj(mixed.transpose(1, 2).reshape(frames * count, width))
         states = states + layer.mlp(layer.layer_norm2(states))
     normalised: Tensor = tower.post_layernorm(states)

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from hazardline.vlm.attention import attend
 from hazardline.vlm.model import core_model, text_attention
 
 ATTENTION_NAME = "hazardline_tree"
@@ -62,6 +63,15 @@ class TimeTargets:
         soft = torch.exp(-0.5 * ((place[:, None] - place[None]) / sigma_steps) ** 2)
         return cls(index, tokens, soft / soft.sum(dim=1, keepdim=True))
 
+    def token_weights(self, answer: Sequence[int], format_share: float = 0.15) -> tuple[float, ...] | None:
+        """Weights that give an answer's time tokens all but `format_share`; None for an answer without times."""
+        is_time = [bool(self.index[token] >= 0) for token in answer]
+        times = sum(is_time)
+        if not times or times == len(answer):
+            return None
+        rest = format_share / (len(answer) - times)
+        return tuple((1 - format_share) / times if time else rest for time in is_time)
+
 
 @dataclass(frozen=True)
 class ClipRow:
@@ -83,6 +93,8 @@ class TreeLayout:
     """Where the suffixes of a row are: passed to the attention function as a forward keyword."""
 
     prefix_length: int
+    causal: Tensor
+    """bool (prefix tokens, prefix tokens), lower triangle."""
     visible: Tensor
     """bool (suffix tokens, prefix + suffix tokens): True where a suffix token may look."""
 
@@ -140,15 +152,9 @@ def _tree_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return output, None
-    groups: int = module.num_key_value_groups  # type: ignore[assignment]
-    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     split = tree.prefix_length
-    prefix = functional.scaled_dot_product_attention(
-        query[:, :, :split], key[:, :, :split], value[:, :, :split], is_causal=True, scale=scaling
-    )
-    suffix = functional.scaled_dot_product_attention(
-        query[:, :, split:], key, value, attn_mask=tree.visible, scale=scaling
-    )
+    prefix = attend(query[:, :, :split], key[:, :, :split], value[:, :, :split], tree.causal, scaling)
+    suffix = attend(query[:, :, split:], key, value, tree.visible, scaling)
     return torch.cat([prefix, suffix], dim=2).transpose(1, 2).contiguous(), None
 
 
@@ -181,13 +187,14 @@ def pack(row: ClipRow) -> PackedRow:
     owner = torch.tensor(turns[length:])
     order = torch.arange(len(owner))
     own = (owner[:, None] == owner[None]) & (order[:, None] >= order[None])
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
     visible = torch.cat([torch.ones(len(owner), length, dtype=torch.bool), own], dim=1)
     return PackedRow(
         torch.tensor(ids),
         torch.tensor(positions),
         torch.tensor(targets),
         torch.tensor(turns),
-        TreeLayout(length, visible),
+        TreeLayout(length, causal, visible),
     )
 
 

@@ -1,0 +1,312 @@
+"""Second stage of the pocket base: projector and language model learn to answer questions about drives.
+
+The vision encoder is frozen from here on; its features are computed once for every clip, start phase and mirroring.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import VideoLlama3ForConditionalGeneration
+
+from hazardline.pocket import corpus
+from hazardline.pocket.architecture import build_model
+from hazardline.pocket.auxiliary import NUM_AUXILIARY, auxiliary_targets
+from hazardline.pocket.english import handbook
+from hazardline.pocket.parallel import average_gradients, cosine_rate
+from hazardline.pocket.perception import cut
+from hazardline.pocket.questions import QA, Questions
+from hazardline.pocket.settings import PocketSettings
+from hazardline.pocket.vocabulary import number_texts, special_ids, time_texts, train_tokenizer
+from hazardline.progress import Reporter
+from hazardline.vlm.layout import LAYOUT_NAME
+from hazardline.vlm.model import encode, projector_noise
+from hazardline.vlm.pixels import frames_to_patches
+from hazardline.vlm.text import TOKENIZER_NAME, Prompter
+from hazardline.vlm.tree import AnswerLosses, ClipRow, TimeTargets, Turn, answer_losses
+
+_PHASES = (0, 1)
+_TEXTS_PER_CLIP = 40
+
+
+def variant_name(clip_id: str, phase: int, mirrored: bool) -> str:
+    """File name of the features of one variant of a clip."""
+    return f"{clip_id}.{phase}{int(mirrored)}.features.npy"
+
+
+def encode_corpus(root: Path, work: Path, settings: PocketSettings, reporter: Reporter) -> None:
+    """Write the frozen encoder's features of every variant of every clip, float16 (frames, tokens, width)."""
+    ids = [clip.clip_id for clip in corpus.load(root, work)]
+    reporter.phase("encode", len(ids))
+    parts = [ids[k::16] for k in range(16)]
+    with ProcessPoolExecutor(settings.num_processes, mp_context=get_context("spawn")) as pool:
+        for count in pool.map(_encode_part, ((part, work, settings) for part in parts)):
+            reporter.advance(count)
+
+
+@torch.inference_mode()
+def _encode_part(task: tuple[list[str], Path, PocketSettings]) -> int:
+    ids, work, settings = task
+    torch.set_num_threads(1)
+    layout = settings.layout
+    model = _model_with_vision(work, settings, 512, {"pad": 0, "end": 2, "image": 3, "video": 4})
+    for clip_id in ids:
+        frames = np.load(work / f"{clip_id}.frames.npy")
+        for mirrored in (False, True):
+            seen = np.ascontiguousarray(frames[:, :, ::-1]) if mirrored else frames
+            for phase in _PHASES:
+                patches = torch.from_numpy(frames_to_patches(seen, layout, layout.sample(len(seen), phase)))
+                with torch.autocast("cpu", torch.bfloat16):
+                    features = encode(model, patches, layout.grid, layout.merge)
+                np.save(work / variant_name(clip_id, phase, mirrored), features.half().numpy())
+    return len(ids)
+
+
+def _model_with_vision(
+    work: Path, settings: PocketSettings, vocab_size: int, ids: dict[str, int]
+) -> VideoLlama3ForConditionalGeneration:
+    model = build_model(settings.size, settings.layout, vocab_size, ids, settings.seed + 2)
+    model.model.vision_model.load_state_dict(load_file(work / "vision.safetensors"))
+    model.model.vision_model.requires_grad_(False)
+    return model
+
+
+def corpus_texts(clips: Sequence[corpus.CorpusClip], seed: int) -> Iterator[str]:
+    """Texts that the vocabulary is built from: questions, answers and handbook sentences, none about crashes."""
+    rng = np.random.default_rng([seed, 3])
+    for clip in clips:
+        asker = Questions(clip.drive, rng)
+        pairs = asker.clip_questions(_TEXTS_PER_CLIP) + asker.frame_questions(8) + asker.captions(3)
+        for question, answer in pairs:
+            yield f"{question} {answer}"
+    for question, answer in handbook(rng, 6 * len(clips)):
+        yield f"{question} {answer}"
+    yield from ["<|im_start|>user\n", "\n", "assistant\n", " Yes", " No"] * 200
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One clip of a step: its row, and the auxiliary targets (sampled frames, NUM_AUXILIARY) of its time tags."""
+
+    row: ClipRow
+    auxiliary: Tensor
+
+
+class Visits:
+    """Draws augmented clips with questions."""
+
+    def __init__(
+        self,
+        clips: Sequence[corpus.CorpusClip],
+        work: Path,
+        prompter: Prompter,
+        targets: TimeTargets,
+        settings: PocketSettings,
+    ) -> None:
+        self._clips, self._work, self._prompter = clips, work, prompter
+        self._targets, self._settings = targets, settings
+        self._prefixes: dict[int, list[int]] = {}
+
+    def turn(self, question: str, answer: str) -> Turn:
+        """Token ids of a pair, the time tokens carrying most of an answer's weight."""
+        ids = self._prompter.answer(answer)
+        return Turn(self._prompter.question(question), ids, 1.0, self._targets.token_weights(ids))
+
+    def prefix(self, num_frames: int) -> list[int]:
+        """Prefix of a clip of that many frames."""
+        if num_frames not in self._prefixes:
+            times = [k / self._settings.layout.rate_hz for k in range(num_frames)]
+            self._prefixes[num_frames] = self._prompter.prefix(times)
+        return self._prefixes[num_frames]
+
+    def draw(self, rng: np.random.Generator, progress: float, augment: bool = True) -> Visit:
+        """A clip in one of its variants, perhaps cut at both ends, with its questions."""
+        clip = self._clips[int(rng.integers(len(self._clips)))]
+        return self.visit(clip, rng, progress, augment)
+
+    def visit(self, clip: corpus.CorpusClip, rng: np.random.Generator, progress: float, augment: bool) -> Visit:
+        """One clip with questions drawn for it."""
+        plan = self._settings.language
+        phase, mirrored = (int(rng.integers(2)), bool(rng.integers(2))) if augment else (0, False)
+        features = np.load(self._work / variant_name(clip.clip_id, phase, mirrored))
+        head = tail = 0
+        if augment and rng.random() < 0.7:
+            head, tail = int(rng.integers(max(1, len(features) // 3))), int(rng.integers(max(1, len(features) // 4)))
+        if len(features) - head - tail < 16:
+            head = tail = 0
+        features = features[head : len(features) - tail]
+        start = phase + 2 * head
+        drive = cut(clip.drive, start, min(clip.drive.num_frames, start + 2 * len(features)), mirrored)
+        pairs = self._pairs(Questions(drive, rng), 0.6 if progress < 0.12 else 0.25, plan.questions_per_clip)
+        turns = [self.turn(question, answer) for question, answer in pairs]
+        row = ClipRow(torch.from_numpy(features).float(), self.prefix(len(features)), turns)
+        return Visit(row, torch.from_numpy(auxiliary_targets(drive, len(features))))
+
+    def _pairs(self, asker: Questions, frame_share: float, count: int) -> list[QA]:
+        captions = asker.captions(self._settings.language.captions_per_clip)
+        moments = asker.frame_questions(round((count - len(captions)) * frame_share))
+        return captions + moments + asker.clip_questions(count - len(captions) - len(moments))
+
+    def handbook_row(self, rng: np.random.Generator) -> ClipRow:
+        """Handbook sentences without a clip."""
+        width, tokens = self._settings.size.vision_width, self._settings.layout.tokens_per_frame
+        turns = [self.turn(question, answer) for question, answer in handbook(rng, 4)]
+        return ClipRow(torch.zeros(0, tokens, width), self.prefix(0), turns)
+
+
+def initialise(model: VideoLlama3ForConditionalGeneration, tokenizer: Tokenizer, settings: PocketSettings) -> None:
+    """Give times and numbers embeddings that lie on smooth curves, and the projector a useful scale."""
+    generator = torch.Generator().manual_seed(settings.seed + 3)
+    width = settings.size.text_width
+    frequencies = 2 * math.pi / torch.logspace(math.log10(3), math.log10(160), width // 2)
+    with torch.no_grad():
+        table = model.model.language_model.embed_tokens.weight
+        for texts in (time_texts(settings.layout), number_texts()):
+            place = torch.arange(float(len(texts)))[:, None] * frequencies
+            curve = torch.cat([torch.cos(place), torch.sin(place)], dim=1)
+            curve = curve[:, torch.randperm(width, generator=generator)]
+            noise = torch.randn(curve.shape, generator=generator)
+            rows = [tokenizer.encode(text, add_special_tokens=False).ids[0] for text in texts]
+            table[torch.tensor(rows)] = 0.028 * curve + 0.006 * noise
+        first, _, second = model.model.projector.readout
+        first.weight.normal_(0, settings.size.vision_width**-0.5, generator=generator)
+        second.weight.normal_(0, 0.3 * width**-0.5, generator=generator)
+        first.bias.zero_()
+        second.bias.zero_()
+
+
+class _Tap:
+    """Keeps the output of one decoder layer of the latest forward pass, (tokens, hidden)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.hidden: Tensor | None = None
+        layer.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.hidden = (output[0] if isinstance(output, tuple) else output)[0]
+
+
+def tag_positions(num_frames: int, prompter: Prompter) -> Tensor:
+    """Positions of the time tags in a prefix with the time after the frame, (frames,)."""
+    start = len(prompter.encode(prompter.layout.prompt_start))
+    width = prompter.layout.tokens_per_frame
+    return start + torch.arange(num_frames) * (width + 1) + width
+
+
+def train(rank: int, world: int, root: Path, work: Path, settings: PocketSettings) -> None:
+    """Pre-train projector and language model; rank 0 writes the checkpoint into `work/checkpoint`."""
+    training, validation = corpus.divide(corpus.load(root, work), settings.corpus.num_validation)
+    plan = settings.language
+    tokenizer = train_tokenizer(corpus_texts(training, settings.seed), settings.layout, plan.vocab_size)
+    prompter = Prompter(tokenizer, settings.layout)
+    model = _model_with_vision(work, settings, tokenizer.get_vocab_size(), special_ids(tokenizer))
+    initialise(model, tokenizer, settings)
+    times = [prompter.encode(text)[0] for text in time_texts(settings.layout)]
+    targets = TimeTargets.gaussian(times, tokenizer.get_vocab_size(), plan.sigma_steps)
+    torch.manual_seed(settings.seed + 4)
+    width = settings.size.text_width
+    auxiliary = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 128), nn.GELU(), nn.Linear(128, NUM_AUXILIARY))
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad] + list(auxiliary.parameters())
+    optimizer = _optimizer(trained, tokenizer.get_vocab_size(), plan.learning_rate, plan.weight_decay)
+    buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
+    visits = Visits(training, work, prompter, targets, settings)
+    tap = _Tap(model.model.language_model.layers[plan.auxiliary_layer])
+    rng, noise = (
+        np.random.default_rng([settings.seed, 4, rank]),
+        torch.Generator().manual_seed(settings.seed + 5 + rank),
+    )
+    history, started, running = [], time.monotonic(), [0.0, 0.0]
+    for step in range(plan.num_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = plan.learning_rate * cosine_rate(step, plan.num_steps, plan.warmup_steps)
+        optimizer.zero_grad(set_to_none=True)
+        progress = step / plan.num_steps
+        visit = visits.draw(rng, progress)
+        with torch.autocast("cpu", torch.bfloat16), projector_noise(model, plan.projector_noise, noise):
+            loss = answer_losses(model, [visit.row], targets).mean_over_turns()
+        side = _auxiliary_loss(auxiliary, tap, visit, prompter)
+        total = loss + side * (6.0 if progress < 0.3 else 3.0)
+        if rng.random() < plan.handbook_share:
+            with torch.autocast("cpu", torch.bfloat16):
+                total = total + 0.5 * answer_losses(model, [visits.handbook_row(rng)]).mean_over_turns()
+        total.backward()
+        average_gradients(trained, buffer)
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        running = [0.99 * old + 0.01 * float(new) for old, new in zip(running, (loss, side), strict=True)]
+        if rank == 0 and (step % 500 == 499 or step + 1 == plan.num_steps):
+            measured = _validate(model, auxiliary, tap, visits, validation, targets, prompter)
+            wall_s = round(time.monotonic() - started, 1)
+            history.append({"step": step + 1, "wall_s": wall_s, "train": round(running[0], 4), **measured})
+            print(json.dumps(history[-1]), flush=True)
+            _save(model, tokenizer, work / "checkpoint", settings)
+    if rank == 0:
+        _save(model, tokenizer, work / "checkpoint", settings)
+        (work / "language.json").write_text(json.dumps(history, indent=1))
+
+
+def _optimizer(trained: list[nn.Parameter], vocab_size: int, rate: float, decay: float) -> torch.optim.Optimizer:
+    decayed = [p for p in trained if p.ndim > 1 and p.shape[0] != vocab_size]
+    kept = [p for p in trained if p.ndim < 2 or p.shape[0] == vocab_size]
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": kept, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+
+
+def _auxiliary_loss(auxiliary: nn.Module, tap: _Tap, visit: Visit, prompter: Prompter) -> Tensor:
+    assert tap.hidden is not None
+    tags = tap.hidden[tag_positions(len(visit.auxiliary), prompter)].float()
+    loss: Tensor = functional.smooth_l1_loss(auxiliary(tags), visit.auxiliary, beta=0.5)
+    return loss
+
+
+@torch.no_grad()
+def _validate(
+    model: nn.Module,
+    auxiliary: nn.Module,
+    tap: _Tap,
+    visits: Visits,
+    clips: Sequence[corpus.CorpusClip],
+    targets: TimeTargets,
+    prompter: Prompter,
+) -> dict[str, float]:
+    rng = np.random.default_rng(7)
+    found: dict[str, list[float]] = {"loss": [], "aux": [], "token_top1": [], "time_error_s": []}
+    for clip in clips:
+        visit = visits.visit(clip, rng, 1.0, augment=False)
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = answer_losses(model, [visit.row], targets)
+        found["loss"].append(float(losses.mean_over_turns()))
+        found["aux"].append(float(_auxiliary_loss(auxiliary, tap, visit, prompter)))
+        _measure_tokens(losses, targets, found)
+    return {name: round(float(np.mean(values)), 4) for name, values in found.items() if values}
+
+
+def _measure_tokens(losses: AnswerLosses, targets: TimeTargets, found: dict[str, list[float]]) -> None:
+    chosen = losses.logits.argmax(dim=-1)
+    found["token_top1"].append(float((chosen == losses.target).float().mean()))
+    true, said = targets.index[losses.target], targets.index[chosen]
+    both = (true >= 0) & (said >= 0)
+    if both.any():
+        found["time_error_s"].append(float((true[both] - said[both]).abs().float().mean()) * 0.2)
+
+
+def _save(
+    model: VideoLlama3ForConditionalGeneration, tokenizer: Tokenizer, folder: Path, settings: PocketSettings
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {name: value.detach().to(torch.float16) for name, value in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=half)
+    tokenizer.save(str(folder / TOKENIZER_NAME))
+    settings.layout.write(folder / LAYOUT_NAME)

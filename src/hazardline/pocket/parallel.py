@@ -1,0 +1,54 @@
+"""Two processes that average their gradients (gloo): pre-training on a laptop's cores."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, multiprocessing
+
+
+def launch(worker: Callable[..., None], num_processes: int, *arguments: Any) -> None:
+    """Run `worker(rank, num_processes, *arguments)` in that many processes, and wait for all."""
+    with tempfile.TemporaryDirectory(prefix="pocket-") as folder:
+        store = str(Path(folder) / "store")
+        multiprocessing.spawn(_start, args=(worker, num_processes, store, arguments), nprocs=num_processes)
+
+
+def _start(rank: int, worker: Callable[..., None], num_processes: int, store: str, arguments: Sequence[Any]) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=num_processes)
+    try:
+        worker(rank, num_processes, *arguments)
+    finally:
+        distributed.destroy_process_group()
+
+
+def average_gradients(parameters: Sequence[Tensor], buffer: Tensor) -> None:
+    """Replace every gradient by its mean over the processes; `buffer` holds all parameters' elements, float32."""
+    offset = 0
+    for parameter in parameters:
+        part = buffer[offset : offset + parameter.numel()]
+        if parameter.grad is None:
+            part.zero_()
+        else:
+            part.copy_(parameter.grad.reshape(-1))
+        offset += parameter.numel()
+    distributed.all_reduce(buffer)
+    buffer /= distributed.get_world_size()
+    offset = 0
+    for parameter in parameters:
+        part = buffer[offset : offset + parameter.numel()].view_as(parameter)
+        if parameter.grad is None:
+            parameter.grad = part.clone()
+        else:
+            parameter.grad.copy_(part)
+        offset += parameter.numel()
+
+
+def cosine_rate(step: int, num_steps: int, warmup: int, floor: float = 0.03) -> float:
+    """Factor on the learning rate: linear warm-up, then cosine to `floor`."""
+    progress = min(1.0, step / max(1, num_steps))
+    warm = min(1.0, (step + 1) / max(1, warmup))
+    return warm * (floor + (1 - floor) * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * progress)))))

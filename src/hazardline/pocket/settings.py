@@ -1,0 +1,56 @@
+"""Settings of the pocket base's pre-training: the recipe of the shipped checkpoint (`make pocket-base`)."""
+
+from hazardline.documents import Document
+from hazardline.pocket.architecture import PocketSize
+from hazardline.vlm.layout import Layout
+
+
+class CorpusSettings(Document):
+    """Simulated clips without a crash: near-miss twins and normal drives, of seeds that no recipe uses."""
+
+    num_near_misses: int = 900
+    num_normal: int = 600
+    num_validation: int = 60
+    seed: int = 910_000
+
+
+class VisionSettings(Document):
+    """Dense perception targets for the vision encoder."""
+
+    num_steps: int = 2600
+    frames_per_step: int = 128
+    """Over both processes."""
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.02
+    decorrelation: float = 0.5
+    """Weight of the variance and covariance penalty that keeps the merged tokens white (VICReg, arXiv 2105.04906)."""
+
+
+class LanguageSettings(Document):
+    """Questions about drives, and handbook English, for projector and language model."""
+
+    num_steps: int = 11_000
+    """Each step takes one clip in each of the two processes."""
+    learning_rate: float = 1.2e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 100
+    questions_per_clip: int = 16
+    captions_per_clip: int = 2
+    handbook_share: float = 0.25
+    """Share of steps with a row of handbook sentences beside the clip."""
+    projector_noise: float = 0.1
+    sigma_steps: float = 0.8
+    auxiliary_layer: int = 2
+    vocab_size: int = 1100
+
+
+class PocketSettings(Document):
+    """All of it. The seed fixes data, weights and order; the result also depends on the processor's arithmetic."""
+
+    seed: int = 0
+    num_processes: int = 2
+    size: PocketSize = PocketSize()
+    layout: Layout = Layout()
+    corpus: CorpusSettings = CorpusSettings()
+    vision: VisionSettings = VisionSettings()
+    language: LanguageSettings = LanguageSettings()
