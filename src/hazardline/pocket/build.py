@@ -1,6 +1,6 @@
 """Builds the pocket base from nothing: `make pocket-base`. Under an hour on two cores; every stage resumes.
 
-The result goes to `--out`; replacing the shipped checkpoint (`src/hazardline/pocket/checkpoint`) is the user's decision.
+The result goes to `--out`; whether it replaces the shipped checkpoint is the user's decision.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from hazardline.errors import UserError
-from hazardline.files import sha256_file
+from hazardline.native import MANIFEST_NAME
 from hazardline.pocket import corpus, language, vision
 from hazardline.pocket.card import write_card
 from hazardline.pocket.parallel import launch
@@ -46,7 +46,7 @@ def build(out: Path, work: Path, settings: PocketSettings, reporter: Reporter) -
     shutil.rmtree(making, ignore_errors=True)
     shutil.copytree(prepared / "checkpoint", making)
     histories = {name: json.loads((prepared / f"{name}.json").read_text()) for name in ("vision", "language")}
-    write_card(making, settings, histories, sha256_file(root / "manifest.jsonl"))
+    write_card(making, settings, histories, root / MANIFEST_NAME)
     making.rename(out)
 
 

@@ -1,9 +1,11 @@
 """The model card of a pocket base, written from what was measured."""
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hazardline.files import write_atomic, write_json
+from hazardline.files import sha256_file, write_atomic, write_json
 from hazardline.pocket.settings import PocketSettings
 
 _CARD = """\
@@ -41,8 +43,8 @@ weights depend on the processor.
 ## How it differs from the published VideoLLaMA3
 
 All in `layout.json`: 144x96 pixels, patches of 12, merge 4 (6 tokens a frame), five input channels (RGB and two
-brightness differences, 0.1 s and 0.3 s), 5 frames a second, the time *after* a frame's tokens, times in training answers
-on a 0.2 s grid, own vocabulary of {vocabulary} tokens, float16 storage.
+brightness differences, 0.1 s and 0.3 s), 5 frames a second, the time *after* a frame's tokens, times in training
+answers on a 0.2 s grid, own vocabulary of {vocabulary} tokens, float16 storage.
 
 ## Measured on held-out drives
 
@@ -53,7 +55,7 @@ Language, last validation: `{language}`
 
 
 def write_card(
-    folder: Path, settings: PocketSettings, histories: dict[str, list[dict[str, Any]]], manifest: str
+    folder: Path, settings: PocketSettings, histories: dict[str, list[dict[str, Any]]], manifest: Path
 ) -> None:
     """Write README.md (the card) and pretraining.json (settings and validation history) into a checkpoint folder."""
     from safetensors import safe_open
@@ -62,11 +64,13 @@ def write_card(
     with safe_open(folder / "model.safetensors", framework="numpy") as weights:
         names = list(weights.keys())
         parameters = sum(_size(weights.get_slice(name).get_shape()) for name in names)
+    labels = Counter(json.loads(line)["label"] for line in manifest.read_text(encoding="utf-8").splitlines())
+    digest = sha256_file(manifest)
     text = _CARD.format(
         parameters=parameters / 1e6,
-        near_misses=settings.corpus.num_near_misses,
-        normal=settings.corpus.num_normal,
-        manifest=manifest,
+        near_misses=labels["near_miss"],
+        normal=labels["normal"],
+        manifest=digest,
         vision_steps=settings.vision.num_steps,
         language_steps=settings.language.num_steps,
         questions=settings.language.questions_per_clip,
@@ -76,7 +80,7 @@ def write_card(
         language=histories["language"][-1],
     )
     write_atomic(folder / "README.md", text.encode())
-    write_json(folder / "pretraining.json", {"settings": settings.data(), "manifest_sha256": manifest, **histories})
+    write_json(folder / "pretraining.json", {"settings": settings.data(), "manifest_sha256": digest, **histories})
 
 
 def _size(shape: list[int]) -> int:

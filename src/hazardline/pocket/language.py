@@ -245,7 +245,7 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
         average_gradients(trained, buffer)
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        running = [0.99 * old + 0.01 * float(new) for old, new in zip(running, (loss, side), strict=True)]
+        running = [0.99 * old + 0.01 * float(new.detach()) for old, new in zip(running, (loss, side), strict=True)]
         if rank == 0 and (step % 500 == 499 or step + 1 == plan.num_steps):
             measured = _validate(model, auxiliary, tap, visits, validation, targets, prompter)
             wall_s = round(time.monotonic() - started, 1)

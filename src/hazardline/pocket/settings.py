@@ -17,7 +17,7 @@ class CorpusSettings(Document):
 class VisionSettings(Document):
     """Dense perception targets for the vision encoder."""
 
-    num_steps: int = 2600
+    num_steps: int = 1500
     frames_per_step: int = 128
     """Over both processes."""
     learning_rate: float = 1.5e-3
@@ -29,7 +29,7 @@ class VisionSettings(Document):
 class LanguageSettings(Document):
     """Questions about drives, and handbook English, for projector and language model."""
 
-    num_steps: int = 11_000
+    num_steps: int = 9_000
     """Each step takes one clip in each of the two processes."""
     learning_rate: float = 1.2e-3
     weight_decay: float = 0.05
