@@ -166,3 +166,18 @@ def test_white_tokens_cost_nothing_and_correlated_ones_do() -> None:
     doubled[..., 1] = doubled[..., 0]
     assert vision.decorrelation_loss(white) < 0.02
     assert vision.decorrelation_loss(doubled) > 0.2
+
+
+def test_whitening_folds_into_the_projector() -> None:
+    import torch
+
+    from hazardline.pocket.language import Whitening
+
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(4000, 8, generator=generator) @ torch.randn(8, 8, generator=generator) + 2
+    whitening = Whitening.fit(features, floor=1e-6)
+    white = whitening(features)
+    assert torch.allclose(torch.cov(white.T), torch.eye(8), atol=1e-2)
+    weight, bias = torch.randn(5, 8, generator=generator), torch.randn(5, generator=generator)
+    raw_weight, raw_bias = whitening.folded(weight, bias)
+    assert torch.allclose(white @ weight.T + bias, features @ raw_weight.T + raw_bias, atol=1e-3)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,6 +37,7 @@ from hazardline.vlm.pixels import frames_to_patches
 from hazardline.vlm.text import TOKENIZER_NAME, Prompter
 from hazardline.vlm.tree import AnswerLosses, ClipRow, TimeTargets, Turn, answer_losses
 
+WHITENING_NAME = "feature_whitening.safetensors"
 _PHASES = (0, 1)
 _TEXTS_PER_CLIP = 40
 
@@ -97,6 +98,40 @@ def corpus_texts(clips: Sequence[corpus.CorpusClip], seed: int) -> Iterator[str]
 
 
 @dataclass(frozen=True)
+class Whitening:
+    """Makes the encoder's features white: `(features - mean) @ matrix`.
+
+    The frozen features vary by factors of a thousand between directions; a language model that sees them raw answers every
+    clip alike. The map is folded into the projector's first layer when the checkpoint is written.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    @classmethod
+    def fit(cls, features: Tensor, floor: float = 2e-3) -> "Whitening":
+        """From features (tokens, width); directions of less variance than `floor` are not blown up further."""
+        values, directions = torch.linalg.eigh(torch.cov(features.double().T))
+        matrix = directions * (values.clamp(min=0) + floor).rsqrt()
+        return cls(features.double().mean(dim=0).float(), matrix.float().contiguous())
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """White features, the same shape."""
+        return (features - self.mean) @ self.matrix
+
+    def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a linear layer on raw features that does what the given one does on white ones."""
+        raw = weight @ self.matrix.T
+        return raw, bias - raw @ self.mean
+
+
+def fit_whitening(clips: Sequence[corpus.CorpusClip], work: Path) -> Whitening:
+    """Whitening of every ninth clip's features."""
+    sample = [torch.from_numpy(np.load(work / variant_name(clip.clip_id, 0, False))).float() for clip in clips[::9]]
+    return Whitening.fit(torch.cat([features.flatten(0, 1) for features in sample]))
+
+
+@dataclass(frozen=True)
 class Visit:
     """One clip of a step: its row, and the auxiliary targets (sampled frames, NUM_AUXILIARY) of its time tags."""
 
@@ -114,7 +149,9 @@ class Visits:
         prompter: Prompter,
         targets: TimeTargets,
         settings: PocketSettings,
+        whitening: Whitening,
     ) -> None:
+        self._whitening = whitening
         self._clips, self._work, self._prompter = clips, work, prompter
         self._targets, self._settings = targets, settings
         self._prefixes: dict[int, list[int]] = {}
@@ -151,7 +188,7 @@ class Visits:
         drive = cut(clip.drive, start, min(clip.drive.num_frames, start + 2 * len(features)), mirrored)
         pairs = self._pairs(Questions(drive, rng), 0.6 if progress < 0.12 else 0.25, plan.questions_per_clip)
         turns = [self.turn(question, answer) for question, answer in pairs]
-        row = ClipRow(torch.from_numpy(features).float(), self.prefix(len(features)), turns)
+        row = ClipRow(self._whitening(torch.from_numpy(features).float()), self.prefix(len(features)), turns)
         return Visit(row, torch.from_numpy(auxiliary_targets(drive, len(features))))
 
     def _pairs(self, asker: Questions, frame_share: float, count: int) -> list[QA]:
@@ -221,7 +258,8 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad] + list(auxiliary.parameters())
     optimizer = _optimizer(trained, tokenizer.get_vocab_size(), plan.learning_rate, plan.weight_decay)
     buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
-    visits = Visits(training, work, prompter, targets, settings)
+    whitening = fit_whitening(training, work)
+    visits = Visits(training, work, prompter, targets, settings, whitening)
     tap = _Tap(model.model.language_model.layers[plan.auxiliary_layer])
     rng, noise = (
         np.random.default_rng([settings.seed, 4, rank]),
@@ -251,9 +289,9 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
             wall_s = round(time.monotonic() - started, 1)
             history.append({"step": step + 1, "wall_s": wall_s, "train": round(running[0], 4), **measured})
             print(json.dumps(history[-1]), flush=True)
-            _save(model, tokenizer, work / "checkpoint", settings)
+            _save(model, tokenizer, work / "checkpoint", settings, whitening)
     if rank == 0:
-        _save(model, tokenizer, work / "checkpoint", settings)
+        _save(model, tokenizer, work / "checkpoint", settings, whitening)
         (work / "language.json").write_text(json.dumps(history, indent=1))
 
 
@@ -303,10 +341,17 @@ def _measure_tokens(losses: AnswerLosses, targets: TimeTargets, found: dict[str,
 
 
 def _save(
-    model: VideoLlama3ForConditionalGeneration, tokenizer: Tokenizer, folder: Path, settings: PocketSettings
+    model: VideoLlama3ForConditionalGeneration,
+    tokenizer: Tokenizer,
+    folder: Path,
+    settings: PocketSettings,
+    whitening: Whitening,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    half = {name: value.detach().to(torch.float16) for name, value in model.state_dict().items()}
-    model.save_pretrained(folder, state_dict=half)
+    state = {name: value.detach() for name, value in model.state_dict().items()}
+    weight, bias = "model.projector.readout.0.weight", "model.projector.readout.0.bias"
+    state[weight], state[bias] = whitening.folded(state[weight], state[bias])
+    model.save_pretrained(folder, state_dict={name: value.to(torch.float16) for name, value in state.items()})
+    save_file({"mean": whitening.mean, "matrix": whitening.matrix}, folder / WHITENING_NAME)
     tokenizer.save(str(folder / TOKENIZER_NAME))
     settings.layout.write(folder / LAYOUT_NAME)
