@@ -5,7 +5,6 @@ cannot make them tell crash from near miss from normal.
 """
 
 import hashlib
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +33,8 @@ KNOBS: dict[HazardFamily, tuple[tuple[str, float], ...]] = {
     "rear_end": (("reaction_s", 0.1), ("headway_s", 2.6)),
     "cut_in": (("brake_share", 0.0), ("reaction_s", 0.1), ("gap_m", 24.0)),
     "red_light": (("offset_s", -2.0), ("offset_s", 2.0), ("reaction_s", 0.1)),
-    "dart_out": (("offset_s", 2.0), ("reaction_s", 0.1), ("offset_s", -2.0)),
-    "left_turn": (("offset_s", 2.0), ("offset_s", -2.0), ("reaction_s", 0.1)),
+    "dart_out": (("reaction_s", 0.1), ("offset_s", -3.0), ("offset_s", 3.0)),
+    "left_turn": (("offset_s", -2.0), ("reaction_s", 0.1), ("offset_s", 2.0)),
     "observed_side_impact": (("offset_s", -2.0), ("offset_s", 2.0)),
     "observed_rear_end": (("other_reaction_s", 0.1), ("headway_s", 2.4)),
     "head_on": (("depth", 0.25), ("offset_s", -2.0)),
@@ -192,6 +191,8 @@ def sample_scenario(family: Family, around: Surroundings, config: SimulateConfig
         speed = float(rng.uniform(5.5, 9.5))
     elif family == "observed_side_impact":
         speed = min(speed, float(rng.uniform(7, 11)))
+    elif family == "observed_rear_end":
+        speed = min(speed, float(rng.uniform(8, 13)))
     late = bool(rng.random() < 0.3)
     colours = tuple(COLOURS) if around.light == "day" else NIGHT_COLOURS
     first = _pick(rng, colours)
@@ -238,15 +239,3 @@ def _pick(rng: np.random.Generator, names: tuple[str, ...]) -> str:
 
 def _pick_kind(rng: np.random.Generator) -> Kind:
     return VEHICLE_KINDS[int(rng.choice(len(VEHICLE_KINDS), p=VEHICLE_SHARES))]
-
-
-def lane_centre_m(lane: int) -> float:
-    """Sideways position of a lane in the ego's direction; lane 0 lies at the centre line."""
-    from hazardline.simulate.kinds import LANE_M
-
-    return LANE_M * (0.5 + lane)
-
-
-def stopping_time_s(speed_mps: float, decel_mps2: float) -> float:
-    """Seconds in which a vehicle comes to rest."""
-    return speed_mps / max(decel_mps2, 1e-6) if math.isfinite(speed_mps) else math.inf

@@ -19,7 +19,7 @@ from hazardline.simulate.kinds import SHAPES, Kind
 Colour = Sequence[float]
 _UNIT_UV = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 _VERTEX = np.dtype([("v", "<f4", 3), ("n", "<f4", 3), ("c", "u1", 4), ("t", "<f4", 2)])
-GLASS = (0.09, 0.11, 0.14)
+GLASS = (0.17, 0.21, 0.26)
 RUBBER = (0.05, 0.05, 0.05)
 
 
@@ -103,9 +103,7 @@ class Light:
         self.sun = np.asarray(sun, np.float32)
         self.ambient = np.asarray(ambient, np.float32)
 
-    def shade(
-        self, normals: npt.NDArray[np.float32], colours: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]:
+    def shade(self, normals: npt.NDArray[np.float32], colours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Colours (n, 4, 3) of quads with normals (n, 3) under this light."""
         facing = np.maximum(normals @ self.toward.astype(np.float32), 0)[:, None, None]
         result: npt.NDArray[np.float32] = colours * (self.ambient + self.sun * facing)
@@ -137,7 +135,10 @@ def _to_node(name: str, points: Any, normals: Any, colours: Any, uvs: Any) -> No
 
 
 def vehicle_meshes(kind: Kind, colour: Colour) -> dict[str, Mesh]:
-    """Meshes of a vehicle standing on z = 0 and facing +y: `body`, `tail` (white), `head` (white), `shadow`."""
+    """Meshes of a vehicle standing on z = 0 and facing +y.
+
+    `body` has its colours; `tail`, `head`, `brake` (shown while braking) and `shadow` are white, to be coloured.
+    """
     shape = SHAPES[kind]
     half, end, height = shape.width_m / 2, shape.length_m / 2, shape.height_m
     body = Mesh()
@@ -159,12 +160,16 @@ def vehicle_meshes(kind: Kind, colour: Colour) -> dict[str, Mesh]:
     y = -end - 0.02
     body.quad(((-0.28, y, 0.5), (0.28, y, 0.5), (0.28, y, 0.64), (-0.28, y, 0.64)), (0.9, 0.9, 0.8))
     lamp_z = belt - 0.28 if kind != "truck" else 0.95
+    brake, roof = Mesh(), (height - 0.25 if kind != "truck" else 1.5)
+    y = -end - 0.03 if kind in ("van", "truck") else -end * 0.86
+    brake.quad(((-0.3, y, roof), (0.3, y, roof), (0.3, y, roof + 0.12), (-0.3, y, roof + 0.12)), (1, 1, 1))
     shadow = Mesh()
     shadow.flat((-half - 0.12, half + 0.12), (-end - 0.15, end + 0.15), 0.03, (1, 1, 1))
     return {
         "body": body,
         "tail": _lamps(half, -end - 0.03, lamp_z, 1.0),
         "head": _lamps(half, end + 0.03, lamp_z, -1.0),
+        "brake": brake,
         "shadow": shadow,
     }
 

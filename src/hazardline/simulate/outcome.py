@@ -1,11 +1,13 @@
 """Labels: what a simulated scene turned out to be, from contact manifolds and measured approaches."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from hazardline.simulate.scenario import Stage, build
 from hazardline.simulate.families import Scenario
-from hazardline.simulate.world import Approach
+from hazardline.simulate.scenario import build
+from hazardline.simulate.staging import Stage
+from hazardline.simulate.world import Approach, Pose, collect_garbage
 
 CRASH_DELTA_V_MPS = 0.8
 CRASH_DELTA_V_WALKER_MPS = 0.5
@@ -14,6 +16,8 @@ NEAR_MISS_GAP_M = 0.2, 2.5
 PASS_GAP_M = 0.15, 1.2
 """The same where vehicles pass side by side: any oncoming car in its own lane is nearer than 2.5 m."""
 IMPULSE_WINDOW_S = 0.35
+SKID_DEG = 9.0
+"""A vehicle that loses control turns by at least this much before it hits something; half of it to narrowly miss."""
 _PASSING = ("head_on", "loss_of_control")
 _GIVE_UP_S = 4.5
 
@@ -47,6 +51,7 @@ def simulate(scenario: Scenario, fps: int) -> tuple[Stage, Outcome]:
             break
         if world.time_s > scenario.conflict_s and _is_over(stage):
             break
+    collect_garbage()
     return stage, judge(stage)
 
 
@@ -55,14 +60,29 @@ def _is_over(stage: Stage) -> bool:
     if not stage.world.approaches:
         return False
     at_rest = all(abs(stage.world.agent(name).speed) < 0.3 for name in ("ego", *stage.actors))
-    return at_rest or all(
-        approach.last_gap_m > approach.gap_m + 4.0 for approach in stage.world.approaches.values()
-    )
+    return at_rest or all(approach.last_gap_m > approach.gap_m + 4.0 for approach in stage.world.approaches.values())
 
 
 def judge(stage: Stage) -> Outcome:
     """The verdict on what the world has recorded so far."""
-    return _judge_contact(stage) if stage.world.contacts else _judge_approach(stage)
+    outcome = _judge_contact(stage) if stage.world.contacts else _judge_approach(stage)
+    least = {"crash": SKID_DEG, "near_miss": 0.5 * SKID_DEG}.get(outcome.verdict)
+    if stage.scenario.family == "loss_of_control" and least and _turned_deg(stage, outcome.event_s) < least:
+        return Outcome("reject", "no skid can be seen")
+    return outcome
+
+
+def _turned_deg(stage: Stage, until_s: float) -> float:
+    """Most that the vehicle that lost its grip has turned away from its lane before a time."""
+    world = stage.world
+    row = next(k for k, agent in enumerate(world.agents) if agent.driver is not None and agent.driver.slip is not None)
+    turns = [_heading_deg(poses[row]) for poses in world.frames[: int(until_s * world.fps) + 1]]
+    return max(abs((turn - turns[0] + 180) % 360 - 180) for turn in turns)
+
+
+def _heading_deg(pose: Pose) -> float:
+    w, _, _, z = pose.quaternion
+    return math.degrees(2 * math.atan2(z, w))
 
 
 def _judge_contact(stage: Stage) -> Outcome:

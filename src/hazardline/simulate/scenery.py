@@ -10,10 +10,12 @@ from panda3d.core import NodePath, Texture
 from hazardline.simulate.families import Surroundings
 from hazardline.simulate.kinds import LANE_M
 from hazardline.simulate.meshes import Light, Mesh
-from hazardline.simulate.scenario import Road
+from hazardline.simulate.staging import Road
 
 NEAR_M, FAR_M = -40.0, 190.0
 """Scenery reaches from this far behind the ego's first place to this far beyond the place of conflict."""
+STILL_RED = 240
+"""Red of everything still in the identity pass, well apart from the reds of road users."""
 _ROAD_PERIOD_M = 12.0
 _CHUNK_M = 46.0
 _SIGNALS = {
@@ -66,7 +68,7 @@ def build_scenery(
         _unlit(mesh.node("props", light), parent)
     for meshes in (scenery.houses, scenery.props):
         for mesh in meshes.values():
-            mesh.encoded_node("hides", start_y + NEAR_M, metres_per_step(start_y), 2.5 / 255).reparentTo(hidden)
+            mesh.encoded_node("hides", start_y + NEAR_M, metres_per_step(start_y), STILL_RED / 255).reparentTo(hidden)
 
 
 def metres_per_step(start_y: float) -> float:
@@ -284,7 +286,12 @@ def _signals(scenery: Scenery, parent: NodePath) -> None:
         mesh.box((x - 0.32, x + 0.32), (y + 0.3, y + 0.6), (3.0, 5.0), (0.05, 0.05, 0.05))
         for k, colour in enumerate(_SIGNALS[road.signal]):
             z = 4.35 - k * 0.6
-            points = ((x - 0.25, y + 0.28, z), (x + 0.25, y + 0.28, z), (x + 0.25, y + 0.28, z + 0.5), (x - 0.25, y + 0.28, z + 0.5))
+            points = (
+                (x - 0.25, y + 0.28, z),
+                (x + 0.25, y + 0.28, z),
+                (x + 0.25, y + 0.28, z + 0.5),
+                (x - 0.25, y + 0.28, z + 0.5),
+            )
             lamps.quad(points, colour)
     _unlit(lamps.node("signals"), parent)
 

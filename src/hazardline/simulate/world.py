@@ -149,6 +149,7 @@ class World:
         ground.setFriction(0.8)
         self._attach(ground)
         self._by_name: dict[str, Agent] = {}
+        self._may_touch = True
         self._steps_per_frame = round(1 / STEP_S / self.fps)
 
     @property
@@ -257,6 +258,13 @@ class World:
             node.addShape(BulletBoxShape(Vec3(half_width, half_length * length, height * rise / 2)))
             self._attach(node).setPos(0, y, height * rise / 2)
 
+    def add_wall(self, x: float, span_y: tuple[float, float], half_width: float) -> None:
+        """A row of houses along the road that nothing drives through; hitting it is no event."""
+        node = BulletRigidBodyNode("wall")
+        node.addShape(BulletBoxShape(Vec3(half_width, (span_y[1] - span_y[0]) / 2, 4.0)))
+        node.setFriction(0.5)
+        self._attach(node).setPos(x, (span_y[0] + span_y[1]) / 2, 4.0)
+
     def run_until(self, time_s: float) -> None:
         """Step to a time (seconds since the start)."""
         last = round(time_s / STEP_S)
@@ -267,7 +275,8 @@ class World:
                 self.frames.append([_pose(agent) for agent in self.agents])
             self._bullet.doPhysics(STEP_S, 1, STEP_S)
             self.step += 1
-            self._read_contacts()
+            if self._may_touch:
+                self._read_contacts()
 
     def _decide(self) -> None:
         now = self.time_s
@@ -279,12 +288,26 @@ class World:
                     agent.path.getZ(),
                 )
             agent.read_state()
+        self._may_touch = self._anyone_is_near()
         self._measure_approaches(now)
         for agent in self.agents:
             if agent.driver is not None:
                 drive(agent, agent.driver, self.agents, now, self.friction)
             elif agent.walk is not None:
                 walk(agent, agent.walk, now)
+
+    def _anyone_is_near(self) -> bool:
+        """Whether two agents, one of them moving, could touch before the next decision (contacts cost time to read)."""
+        for index, first in enumerate(self.agents):
+            if first.driver is None and first.walk is None:
+                continue
+            reach = first.shape.length_m * 0.6 + 2.0
+            for other, second in enumerate(self.agents):
+                dx, dy = first.x - second.x, first.y - second.y
+                near = reach + second.shape.length_m * 0.6
+                if dx * dx + dy * dy < near * near and other != index:
+                    return True
+        return False
 
     def _measure_approaches(self, now: float) -> None:
         watched = [agent for agent in self.agents if agent.name in self.watched]
@@ -318,6 +341,12 @@ class World:
                     agent.crashed_s = self.time_s
                     if agent.is_walker:
                         agent.node.setAngularFactor(Vec3(1, 1, 1))
+
+
+def collect_garbage() -> None:
+    """Free the transforms that stepping left behind; Panda3D would do so half by half at each rendered frame."""
+    for _ in range(2):
+        TransformState.garbageCollect()
 
 
 def _pose(agent: Agent) -> Pose:
