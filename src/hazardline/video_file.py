@@ -29,7 +29,7 @@ VideoReason = Literal[
     "inconsistent_duration",
 ]
 
-MAX_SIDE_PX = 8192
+MAX_SIDE_PX = 4096
 MAX_DURATION_S = 3600.0
 MAX_FRAMES = 250_000
 MAX_TOTAL_PX = 200_000_000_000
@@ -157,6 +157,8 @@ def _is_cut_mp4(path: Path) -> bool:
 
 def _info(path: Path, container: InputContainer, stream: VideoStream) -> VideoInfo:
     codec = stream.codec_context
+    if codec is None:  # PyAV's types do not say so: FFmpeg has no decoder for it
+        raise VideoError(path, "unreadable", "the codec of the video stream is not known")
     if not (codec.width > 0 and codec.height > 0):
         raise VideoError(path, "unreadable", "the video stream has no frame size")
     if max(codec.width, codec.height) > MAX_SIDE_PX:
@@ -165,7 +167,9 @@ def _info(path: Path, container: InputContainer, stream: VideoStream) -> VideoIn
     if stream.duration and stream.time_base:
         duration_s = float(stream.duration * stream.time_base)
     elif container.duration:
-        duration_s = container.duration / av.time_base
+        # Matroska's duration counts from zero, not from the first frame.
+        start_s = float((stream.start_time or 0) * (stream.time_base or 0))
+        duration_s = container.duration / av.time_base - start_s
     counts = num_frames > 0
     rate = stream.average_rate or stream.guessed_rate
     if duration_s <= 0:

@@ -21,6 +21,15 @@ from hazardline.video_file import (
     opened,
 )
 
+AREA = (
+    Interpolation.AREA
+    | Interpolation.ACCURATE_RND
+    | Interpolation.BITEXACT
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
+"""Area filter, rounded (the fast path is 1 level too dark), the same on every processor, with colour for each pixel."""
+
 
 class _Count:
     """How much of a file has really decoded."""
@@ -93,7 +102,7 @@ def _pixels(path: Path, scaler: VideoReformatter, frame: VideoFrame, width_px: i
     """RGB pixels of a frame, upright: dashcams mounted upside down say so in the stream's display matrix."""
     turns = round(frame.rotation / 90) % 4
     width, height = (height_px, width_px) if turns % 2 else (width_px, height_px)
-    interpolation = Interpolation.AREA if (frame.width, frame.height) != (width, height) else None
+    interpolation = AREA if (frame.width, frame.height) != (width, height) else None
     try:
         image = scaler.reformat(frame, width, height, "rgb24", interpolation=interpolation, threads=1)
     except (av.FFmpegError, ValueError) as error:

@@ -12,9 +12,10 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from hazardline.video_file import VideoError, VideoInfo, check_decoded
+from hazardline.video_pyav import AREA
 
 _AVUTIL_VERSIONS = (61, 60, 59, 58, 57, 56)
 """libavutil of FFmpeg 9 down to 4, the ones torchcodec has builds for."""
@@ -75,7 +76,7 @@ def frames(
         end_s = decoder.metadata.end_stream_seconds or 0.0
         num_frames = decoder.metadata.num_frames or 0
     except (RuntimeError, ValueError) as error:
-        raise VideoError(path, "unreadable", _text(error)) from None
+        raise VideoError(path, "truncated", _text(error)) from None  # its header was fine
     check_decoded(path, info, num_frames, 0, end_s - first_s, "")
     total = info.num_samples(rate_hz, max_s)
     last_s = decoder.get_frame_at(num_frames - 1).pts_seconds
@@ -94,7 +95,7 @@ def _resize(scaler: VideoReformatter, image: np.ndarray, width_px: int, height_p
     if image.shape[:2] == (height_px, width_px):
         return image
     frame = VideoFrame.from_ndarray(image, format="rgb24")
-    resized = scaler.reformat(frame, width_px, height_px, "rgb24", interpolation=Interpolation.AREA, threads=1)
+    resized = scaler.reformat(frame, width_px, height_px, "rgb24", interpolation=AREA, threads=1)
     return resized.to_ndarray()
 
 

@@ -1,0 +1,70 @@
+"""Small real video files for tests, made with PyAV."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+
+
+def moving_pictures(seed: int, num_frames: int, width_px: int = 144, height_px: int = 96) -> np.ndarray:
+    """uint8 (T, H, W, 3): a smooth random picture that drifts, different for every seed."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(30, 220, (6, 9, 3))
+    picture = np.kron(coarse, np.ones((-(-height_px // 6), -(-width_px // 9), 1)))[:height_px, :width_px]
+    return np.stack([np.roll(picture, k, axis=1).astype(np.uint8) for k in range(num_frames)])
+
+
+def numbered_pictures(num_frames: int, width_px: int = 64, height_px: int = 48) -> np.ndarray:
+    """uint8 (T, H, W, 3): frame k is a flat grey of level 20 + 4 k."""
+    levels = 20 + 4 * np.arange(num_frames, dtype=np.uint8)
+    return np.broadcast_to(levels[:, None, None, None], (num_frames, height_px, width_px, 3)).copy()
+
+
+def write_clip(
+    path: Path,
+    pictures: np.ndarray,
+    fps: int = 10,
+    codec: str = "libx264",
+    times_s: Sequence[float] | None = None,
+    rotation: int | None = None,
+    gop_size: int = 12,
+) -> Path:
+    """Encode pictures; `times_s` gives a variable frame rate."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        options = {"crf": "12", "preset": "veryfast"} if codec == "libx264" else {"qmin": "1", "qmax": "2"}
+        stream = container.add_stream(codec, rate=fps, options=options)
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt, stream.gop_size, stream.bit_rate = "yuv420p", gop_size, 4_000_000
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        if times_s is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for index, picture in enumerate(pictures):
+            frame = VideoFrame.from_ndarray(picture, format="rgb24")
+            if times_s is not None:
+                frame.pts, frame.time_base = round(times_s[index] * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """A second of silence in an MP4 file: no video stream."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """Keep the first part of a file only."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
