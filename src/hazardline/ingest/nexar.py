@@ -1,0 +1,135 @@
+"""Reads Nexar's collision prediction data set (arXiv 2503.03848), in the layout of the challenge or of the hub.
+
+Challenge: `train.csv` (id, time_of_event, time_of_alert, target) and `train/00822.mp4`. Hub: one folder each for
+`train/positive` and `train/negative`, with a `metadata.csv` (file_name, time_of_event, time_of_alert, light_conditions,
+weather, scene). A positive is a collision or a near collision and the data set does not say which; all are taken as
+crashes, and the times as its first sign and its beginning. The end of a crash is not annotated.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from hazardline.errors import UserError
+from hazardline.ingest.adapter import Candidate, Problem, shorten
+from hazardline.ingest.lines import read_lines
+from hazardline.native import Label, Light, Scene, Times, Weather
+
+_CHALLENGE = "train.csv"
+_HUB = ("train/positive/metadata.csv", "train/negative/metadata.csv")
+_ID_LENGTH = 5
+_WEATHER: Mapping[str, Weather] = {"clear": "sunny", "rain": "rainy", "snow": "snowy", "fog": "foggy"}
+_LIGHT: Mapping[str, Light] = {"normal": "day", "bright": "day", "dark": "night"}
+_SCENE: Mapping[str, Scene] = {"urban": "urban", "sub-urban": "urban", "rural": "rural", "highway": "highway"}
+
+
+class NexarAdapter:
+    """A folder with Nexar's data."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the folder; the tables are read by `candidates`."""
+        self._root = root
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds `train`."""
+        return self._root
+
+    def candidates(self) -> Iterator[Candidate | Problem]:
+        """Rows of `train.csv` if there is one, else of the hub's tables."""
+        if (self._root / _CHALLENGE).is_file():
+            yield from self._challenge()
+            return
+        tables = [name for name in _HUB if (self._root / name).is_file()]
+        if not tables:
+            raise UserError(f"{self._root}: no Nexar data here; expected {_CHALLENGE}, or {_HUB[0]} and {_HUB[1]}")
+        for name in tables:
+            yield from self._hub(name)
+
+    def _challenge(self) -> Iterator[Candidate | Problem]:
+        needed = ("id", "time_of_event", "time_of_alert", "target")
+        for origin, row in _rows(self._root / _CHALLENGE, _CHALLENGE, needed):
+            number = _whole_number(row["id"])
+            if number is None:
+                yield Problem(origin, "", "bad_annotation", shorten(f"{origin}: id {row['id']!r} is not a number"))
+                continue
+            stem = number.zfill(_ID_LENGTH)  # a spreadsheet turns 00822 into 822, a data frame into 822.0
+            target = _whole_number(row["target"])
+            if target not in ("0", "1"):
+                detail = shorten(f"{origin}: target {row['target']!r} is neither 0 nor 1")
+                yield Problem(f"nexar-{stem}", f"train/{stem}.mp4", "bad_annotation", detail)
+                continue
+            yield _candidate(origin, stem, f"train/{stem}.mp4", target == "1", row)
+
+    def _hub(self, name: str) -> Iterator[Candidate | Problem]:
+        folder = name.rsplit("/", 1)[0]
+        for origin, row in _rows(self._root / name, name, ("file_name", "time_of_event", "time_of_alert")):
+            if not row["file_name"]:
+                yield Problem(origin, "", "bad_annotation", f"{origin}: file_name is empty")
+                continue
+            stem = Path(row["file_name"]).stem
+            yield _candidate(origin, stem, f"{folder}/{row['file_name']}", folder.endswith("positive"), row)
+
+
+def _rows(path: Path, name: str, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows by column name, every value stripped and absent ones empty."""
+    texts = (
+        "" if line is None else line.decode("utf-8", "replace") for _, line in read_lines(path, "a table of Nexar's")
+    )
+    reader = csv.DictReader(texts, skipinitialspace=True)
+    try:
+        columns = [column.strip() for column in reader.fieldnames or ()]
+        missing = [column for column in needed if column not in columns]
+        if missing:
+            raise UserError(f"{path}: no column {', '.join(missing)}; found {shorten(', '.join(columns)) or 'nothing'}")
+        reader.fieldnames = columns
+        for row in reader:
+            values = {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
+            yield f"{name} row {reader.line_num}", {column: values.get(column, "") for column in columns}
+    except csv.Error as error:
+        raise UserError(f"{path}: not a table with commas ({error})") from None
+
+
+def _whole_number(text: str) -> str | None:
+    match = re.fullmatch(r"(\d{1,12})(?:\.0*)?", text, re.ASCII)
+    return match[1] if match else None
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds, None for an empty field.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text.lower() in ("", "nan", "none", "null"):
+        return None
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _candidate(origin: str, stem: str, video: str, positive: bool, row: Mapping[str, str]) -> Candidate | Problem:
+    clip_id = f"nexar-{stem}"
+    label: Label = "crash" if positive else "normal"
+    try:
+        event_s, alert_s = _seconds(row["time_of_event"]), _seconds(row["time_of_alert"])
+    except ValueError as error:
+        return Problem(clip_id, video, "bad_annotation", shorten(f"{origin}: not a time in seconds: {error}"))
+    if positive and event_s is None:
+        return Problem(clip_id, video, "bad_annotation", f"{origin}: a positive without time_of_event")
+    if not positive and (event_s is not None or alert_s is not None):
+        return Problem(clip_id, video, "bad_annotation", f"{origin}: a negative with times")
+    return Candidate(
+        origin=origin,
+        clip_id=clip_id,
+        video=video,
+        label=label,
+        source="nexar",
+        times=Times(pre_crash_start_s=alert_s, crash_start_s=event_s),
+        weather=_WEATHER.get(row.get("weather", "").lower(), "unknown"),
+        light=_LIGHT.get(row.get("light_conditions", "").lower(), "unknown"),
+        scene=_SCENE.get(row.get("scene", "").lower(), "unknown"),
+    )
