@@ -1,0 +1,72 @@
+"""Synthetic rows of the ingest stage's tables."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
+    """A row of the scenes table; the perceptual hashes are random, and different for every id."""
+    digest = hashlib.sha256(clip_id.encode()).hexdigest()
+    row: dict[str, Any] = {
+        "clip_id": clip_id,
+        "video_uri": f"/data/{clip_id}.mp4",
+        "sha256": digest,
+        "size_bytes": 40_000,
+        "source": "native",
+        "label": label,
+        "pair_id": None,
+        "recording_id": None,
+        "scenario": "rear_end",
+        "weather": "sunny",
+        "light": "day",
+        "scene": "urban",
+        "duration_s": 8.0,
+        "fps": 10.0,
+        "num_frames": 80,
+        "width_px": 144,
+        "height_px": 96,
+        "codec": "h264",
+        "perceptual_hashes": [hashlib.sha256(f"{clip_id}{k}".encode()).hexdigest()[:16] for k in range(5)],
+        "pre_crash_start_s": None,
+        "crash_start_s": 2.0 if label == "crash" else None,
+        "crash_end_s": None,
+        "event_s": None,
+        "accident_type": None,
+        "ego_involved": None,
+        "description": None,
+        "cause": None,
+        "prevention": None,
+    }
+    return {**row, **more}
+
+
+def flip_bits(hashes: Sequence[str], num_bits: int) -> list[str]:
+    """Other hashes, so many bits away in every frame."""
+    return [f"{int(h, 16) ^ ((1 << num_bits) - 1):016x}" for h in hashes]
+
+
+def simulated(num_pairs: int, num_normal: int, seed: int = 0) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Scenes and features of an honest data set: what is cheap to see says nothing about the label."""
+    rng = np.random.default_rng(seed)
+    scenes = []
+    for k in range(num_pairs):
+        scenario = ("rear_end", "cut_in", "red_light", "dart_out")[k % 4]
+        length = {"duration_s": float(rng.uniform(6, 10)), "size_bytes": int(rng.integers(30_000, 60_000))}
+        for label in ("crash", "near_miss"):
+            scenes.append(scene(f"{label}-{k:04}", label, pair_id=f"p{k}", scenario=scenario, **length))
+    for k in range(num_normal):
+        length = {"duration_s": float(rng.uniform(6, 10)), "size_bytes": int(rng.integers(30_000, 60_000))}
+        scenes.append(scene(f"normal-{k:04}", "normal", scenario=("cruise", "light_stop")[k % 2], **length))
+    features = [
+        {
+            "clip_id": row["clip_id"],
+            "first_colour": rng.uniform(0, 1, 14).tolist(),
+            "clip_colour": rng.uniform(0, 1, 14).tolist(),
+            "motion_energy": rng.uniform(0, 1, 4).tolist(),
+        }
+        for row in scenes
+    ]
+    return scenes, features

@@ -1,0 +1,56 @@
+from typing import Any
+
+import pytest
+
+from hazardline.errors import UserError
+from hazardline.split.groups import Neighbours
+from hazardline.split.guard import check_assignment
+from tests.split.tables import scene
+
+
+def _row(clip_id: str, split: str, group_id: str | None = None) -> dict[str, Any]:
+    return {"clip_id": clip_id, "group_id": group_id or clip_id, "split": split}
+
+
+def test_an_honest_assignment_passes() -> None:
+    scenes = [scene("a", pair_id="p"), scene("b", pair_id="p"), scene("c")]
+    rows = [_row("a", "test", "a"), _row("b", "test", "a"), _row("c", "train")]
+    check_assignment(scenes, rows, [Neighbours("a", "b", 0.0)])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"pair_id": "p"}, "pair_id 'native: p' stands in test and train: clips a, b"),
+        ({"recording_id": "r"}, "recording_id 'native: r' stands in test and train"),
+        ({"sha256": "same"}, "sha256 'same' stands in test and train"),
+    ],
+)
+def test_what_belongs_together_must_not_be_torn(more: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match="the assignment leaks") as caught:
+        check_assignment([scene("a", **more), scene("b", **more)], [_row("a", "train"), _row("b", "test")], [])
+    assert message in str(caught.value)
+
+
+def test_groups_and_neighbours_must_not_be_torn() -> None:
+    scenes = [scene("a"), scene("b")]
+    with pytest.raises(UserError, match="group_id 'g' stands in test and train"):
+        check_assignment(scenes, [_row("a", "train", "g"), _row("b", "test", "g")], [])
+    with pytest.raises(UserError, match=r"near-duplicates 'a' \(train\) and 'b' \(test\), 2.4 bits apart"):
+        check_assignment(scenes, [_row("a", "train"), _row("b", "test")], [Neighbours("a", "b", 2.4)])
+
+
+def test_every_clip_has_one_known_split() -> None:
+    rows = [_row("a", "train"), _row("a", "test"), _row("b", "holdout"), _row("x", "train")]
+    with pytest.raises(UserError) as caught:
+        check_assignment([scene("a"), scene("b"), scene("c")], rows, [])
+    for part in ("'a' is assigned twice", "'holdout'", "'c' is not assigned", "'x' is assigned but no scene"):
+        assert part in str(caught.value)
+
+
+def test_a_long_list_is_cut() -> None:
+    scenes = [scene(f"{side}{k:02}", pair_id=str(k)) for k in range(30) for side in "ab"]
+    rows = [_row(s["clip_id"], "train" if s["clip_id"][0] == "a" else "test") for s in scenes]
+    with pytest.raises(UserError, match="30 faults") as caught:
+        check_assignment(scenes, rows, [])
+    assert str(caught.value).endswith("... and 20 more")
