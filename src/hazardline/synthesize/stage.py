@@ -25,9 +25,7 @@ from hazardline.tables import ASSIGNMENT, QA, SCENES, read_table, write_table
 from hazardline.tasks import PROMPTS, TASKS, PromptSet, Task
 
 
-def run(
-    config: SynthesizeConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter
-) -> dict[str, Any]:
+def run(config: SynthesizeConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
     """Annotate every clip, validate, and write `qa.parquet`, the records of each split and `synthesis.json`.
 
     Args:
@@ -72,9 +70,7 @@ def run(
     }
 
 
-def _check_same_clips(
-    scenes: Mapping[str, SceneRow], split_of: Mapping[str, str], inputs: Mapping[str, Path]
-) -> None:
+def _check_same_clips(scenes: Mapping[str, SceneRow], split_of: Mapping[str, str], inputs: Mapping[str, Path]) -> None:
     assignment = inputs["split"] / ASSIGNMENT.file_name
     odd = sorted(set(scenes) ^ set(split_of))
     if odd:
@@ -116,12 +112,10 @@ def _report(
             if kinds[task, split, is_positive]
         ],
         unasked=[
-            UnaskedCount(task=task, reason=reason, num_clips=num)
-            for (task, reason), num in sorted(unasked.items())
+            UnaskedCount(task=task, reason=reason, num_clips=num) for (task, reason), num in sorted(unasked.items())
         ],
         rejected=[
-            RejectedPair(qa_id=item.pair.qa_id, reason=item.reason, detail=item.detail)
-            for item in checked.rejected
+            RejectedPair(qa_id=item.pair.qa_id, reason=item.reason, detail=item.detail) for item in checked.rejected
         ],
         rejected_share=checked.rejected_share,
     )

@@ -1,0 +1,95 @@
+import pytest
+
+from hazardline.errors import UserError
+from hazardline.progress import SilentReporter
+from hazardline.synthesize.config import SynthesizeConfig
+from hazardline.synthesize.document import SYNTHESIS_NAME, Synthesis
+from hazardline.synthesize.records import read_records
+from hazardline.synthesize.stage import run
+from hazardline.tables import ASSIGNMENT, QA, read_table, write_table
+from hazardline.tasks import PROMPTS, TASKS
+from tests.synthesize.scenes import scene, write_inputs
+
+
+def scenes():
+    return [
+        scene("c1"),
+        scene("c2", "near_miss"),
+        scene("c3", "normal"),
+        scene("c4", description=None),
+        scene("c5"),
+        scene("c6"),
+    ]
+
+
+def test_the_outputs_agree(tmp_path):
+    inputs = write_inputs(tmp_path, scenes())
+    out = tmp_path / "out"
+    out.mkdir()
+    summary = run(SynthesizeConfig(prompt_version="crashchat-short@1"), inputs, out, SilentReporter())
+
+    rows = read_table(QA, out)
+    assert [(row["clip_id"], TASKS.index(row["task"])) for row in rows] == sorted(
+        (row["clip_id"], TASKS.index(row["task"])) for row in rows
+    )
+    assert len(rows) == 6 + 4 + 4 + 5 + 6 + 6 == summary["num_pairs"]
+    assert {row["question"] for row in rows} == set(PROMPTS["crashchat-short@1"].questions.values())
+
+    report = Synthesis.read(out / SYNTHESIS_NAME)
+    assert report.num_clips == {"train": 2, "validation": 2, "test": 2}
+    assert sum(count.num_pairs for count in report.counts) == report.num_pairs == len(rows)
+    assert {(count.task, count.split, count.answer_form): count.num_pairs for count in report.counts}[
+        "crash_localization", "train", "positive"
+    ] == 2
+    assert [(item.task, item.reason, item.num_clips) for item in report.unasked] == [
+        ("crash_description", "no description", 1)
+    ]
+    for split in ("train", "validation", "test"):
+        records = read_records(out / f"crashchat_{split}.json")
+        chosen = [row for row in rows if row["split"] == split]
+        assert [(record.question, record.answer) for record in records] == [
+            (row["question"], row["answer"]) for row in chosen
+        ]
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path):
+    inputs = write_inputs(tmp_path, scenes())
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        run(SynthesizeConfig(), inputs, folder, SilentReporter())
+    names = sorted(path.name for path in folders[0].iterdir())
+    assert names == [
+        "crashchat_test.json",
+        "crashchat_train.json",
+        "crashchat_validation.json",
+        "qa.parquet",
+        "synthesis.json",
+    ]
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_a_split_of_other_scenes_is_refused(tmp_path):
+    inputs = write_inputs(tmp_path, scenes())
+    write_table(ASSIGNMENT, inputs["split"], [{"clip_id": "c1", "group_id": "c1", "split": "train"}])
+    with pytest.raises(UserError, match=r"assignment.parquet.*5 clips.*first: c2.*run split again"):
+        run(SynthesizeConfig(), inputs, tmp_path, SilentReporter())
+
+
+def test_bad_annotations_above_the_limit_stop_the_stage_and_write_nothing(tmp_path):
+    inputs = write_inputs(tmp_path, [*scenes(), scene("c7", crash_end_s=3.0)])
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(UserError, match="times_out_of_order: 1, first c7/crash_localization"):
+        run(SynthesizeConfig(max_rejected_share=0.0), inputs, out, SilentReporter())
+    assert list(out.iterdir()) == []
+    run(SynthesizeConfig(max_rejected_share=0.1), inputs, out, SilentReporter())
+    report = Synthesis.read(out / SYNTHESIS_NAME)
+    assert [item.qa_id for item in report.rejected] == ["c7/crash_localization"]
+    assert "c7/crash_localization" not in {row["qa_id"] for row in read_table(QA, out)}
+
+
+def test_an_unknown_prompt_version_names_the_known_ones():
+    with pytest.raises(UserError, match=r"recipe: prompt_version: .*crashchat-short@1, crashchat@1"):
+        SynthesizeConfig.parse({"prompt_version": "mine@1"}, "recipe")
