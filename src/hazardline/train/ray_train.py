@@ -1,0 +1,295 @@
+"""Runs the branches as Ray Train jobs, side by side on one Ray.
+
+With `RAY_ADDRESS` set that cluster is used (checkpoints then need a folder that all its nodes see); otherwise one is
+started on this machine for the length of the run, without dashboard, and stopped again.
+"""
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from torch import Tensor
+
+from hazardline.errors import UserError
+from hazardline.tasks import Branch
+from hazardline.train.document import BranchJob
+from hazardline.train.loop import Workers, train_branch
+
+POLL_S = 0.25
+_MAX_TEMP_PATH = 36
+"""Ray's sockets lie about 70 bytes below its temporary folder, and a socket's path has at most 107."""
+_OBJECT_STORE_BYTES = 80 << 20  # nothing but arguments goes through it; Ray's least
+_SETTINGS = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_agent_register_timeout_ms": "300000",
+}
+"""Ray's own settings, each kept where the user has set it."""
+
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+_MAX_STARTS = 3
+
+OnEvent = Callable[[Branch, Mapping[str, Any]], None]
+"""Called in the driver for every line that a branch's worker has written."""
+Work = Callable[[dict[str, Any]], None]
+"""What a worker runs: it is given a `BranchJob` as plain data."""
+
+
+@contextmanager
+def ray_session(num_cpus: int) -> Iterator[None]:
+    """Ray for the length of a block; one that is there already is used and left alone.
+
+    Args:
+        num_cpus: workers that must find a place on a Ray that is started here.
+
+    Raises:
+        UserError: Ray did not come up, or the cluster of `RAY_ADDRESS` cannot be reached.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS")
+    if address is None and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray would write one into the home folder
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    folder = _short_temp_folder()
+    try:
+        if address is None:
+            _start_ray(num_cpus, folder)
+        else:
+            _join_ray(address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_ray(num_cpus: int, folder: Path) -> None:
+    """Start Ray on this machine. Ray gives its own processes 30 s, which a busy machine may need more than once."""
+    import ray
+
+    for _ in range(_MAX_STARTS):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
+                **_QUIET,
+            )
+            return
+        except Exception as error:  # Ray raises no narrower class here
+            if "timed out during startup" not in str(error):
+                raise
+            _end_leftovers(folder)
+    raise UserError(
+        f"Ray did not start on this machine in {_MAX_STARTS} tries of 30 s: other programs take the processors; end "
+        "them and run again, or set RAY_ADDRESS to a Ray cluster that runs"
+    )
+
+
+def _join_ray(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(**_QUIET)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise UserError(f"RAY_ADDRESS={address}: {said}; expected the address of a running Ray cluster") from None
+
+
+def _end_leftovers(folder: Path) -> None:
+    """End what a Ray that did not come up has started: its processes name the temporary folder."""
+    started = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if str(folder) in " ".join(process.cmdline()):
+                process.kill()
+                started.append(process)
+    psutil.wait_procs(started, timeout=10)
+
+
+def _short_temp_folder() -> Path:
+    parent = tempfile.gettempdir()
+    is_short = len(parent) + len("/hz-ray-12345678") <= _MAX_TEMP_PATH
+    return Path(tempfile.mkdtemp(prefix="hz-ray-", dir=parent if is_short else "/tmp"))  # noqa: S108 - mkdtemp
+
+
+def train_branches(
+    jobs: Sequence[BranchJob], storage: Path, on_event: OnEvent, work: Work | None = None
+) -> dict[Branch, Path]:
+    """Train branches side by side on the Ray of this process.
+
+    Args:
+        jobs: one a branch.
+        storage: folder for checkpoints; a run that finds its own there goes on from them.
+        on_event: told of every step.
+        work: what a worker runs; `work_on_branch` by default.
+
+    Returns:
+        The folder of each branch's final checkpoint, below `storage`.
+
+    Raises:
+        UserError: what a worker found wrong with its inputs.
+        ray.train.TrainingFailedError: workers were lost more often than the recipe allows.
+    """
+    runs = [_Run(job, storage, work or work_on_branch) for job in jobs]
+    for run in runs:
+        run.thread.start()
+    while any(run.thread.is_alive() for run in runs):
+        time.sleep(POLL_S)
+        for run in runs:
+            run.poll(on_event)
+    for run in runs:
+        run.poll(on_event)
+    return {run.job.branch: _final_checkpoint(run) for run in runs}
+
+
+@dataclass
+class _Run:
+    """A trainer in a thread of its own (Ray allows that), and how far its progress file has been read."""
+
+    job: BranchJob
+    storage: Path
+    work: Work
+    checkpoint: Path | None = None
+    error: BaseException | None = None
+    offset: int = 0
+    thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        # a daemon: where another branch fails, Ray is shut down without waiting for this one
+        self.thread = threading.Thread(target=self._fit, name=f"train-{self.job.branch}", daemon=True)
+
+    def _fit(self) -> None:
+        try:
+            result = _trainer(self.job, self.storage, self.work).fit()
+            self.checkpoint = Path(result.checkpoint.path)
+        except BaseException as error:
+            self.error = error  # raised again by the thread that polls
+
+    def poll(self, on_event: OnEvent) -> None:
+        for event in self._new_events():
+            if "error" in event:
+                raise UserError(event["error"])
+            on_event(self.job.branch, event)
+        if self.error is not None:
+            raise self.error
+
+    def _new_events(self) -> list[dict[str, Any]]:
+        if not self.job.progress.is_file():
+            return []
+        with self.job.progress.open("rb") as stream:
+            stream.seek(self.offset)
+            whole, newline, _ = stream.read().rpartition(b"\n")
+        self.offset += len(whole) + len(newline)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def _final_checkpoint(run: _Run) -> Path:
+    assert run.checkpoint is not None
+    return run.checkpoint
+
+
+def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    return TorchTrainer(
+        work,
+        train_loop_config=job.data(),
+        torch_config=TorchConfig(backend="gloo"),
+        scaling_config=ScalingConfig(num_workers=job.config.num_workers, resources_per_worker={"CPU": 1}),
+        run_config=RunConfig(
+            name=job.branch,
+            storage_path=str(storage),
+            failure_config=FailureConfig(max_failures=job.config.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+
+
+def work_on_branch(data: dict[str, Any]) -> None:
+    """What a Ray worker runs: the job, with everything that it tells the driver."""
+    run_job(BranchJob.parse(data, "job of a Ray worker"), RayWorkers())
+
+
+def run_job(job: BranchJob, workers: Workers) -> None:
+    """Train a branch; a start and an error that the user can mend go into the progress file."""
+    if workers.rank == 0:
+        _append(job, {"started": True})
+    try:
+        train_branch(job, workers)
+    except UserError as error:
+        _append(job, {"error": str(error)})
+        raise
+
+
+def _append(job: BranchJob, event: Mapping[str, Any]) -> None:
+    with job.progress.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({**event, "pid": os.getpid()}) + "\n")
+
+
+class RayWorkers:
+    """`hazardline.train.loop.Workers` inside a Ray worker."""
+
+    def __init__(self) -> None:
+        """Ask Ray who this worker is."""
+        import ray.train
+
+        context = ray.train.get_context()
+        self.rank: int = context.get_world_rank()
+        self.count: int = context.get_world_size()
+
+    def sum(self, tensor: Tensor) -> None:
+        """All-reduce, where there is more than one worker."""
+        if self.count > 1:
+            import torch.distributed
+
+            torch.distributed.all_reduce(tensor)
+
+    @contextmanager
+    def last_checkpoint(self) -> Iterator[Path | None]:
+        """What Ray has committed last."""
+        import ray.train
+
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            yield None
+            return
+        with checkpoint.as_directory() as folder:
+            yield Path(folder)
+
+    def commit(self, folder: Path | None, metrics: Mapping[str, float]) -> None:
+        """Report to Ray, which copies the folder into the storage and then commits it."""
+        import ray.train
+
+        checkpoint = None if folder is None else ray.train.Checkpoint.from_directory(str(folder))
+        ray.train.report(dict(metrics), checkpoint=checkpoint)

@@ -1,0 +1,182 @@
+"""Before anything is trained: one packed step against the model's own forward pass, one sample a question.
+
+The packed step uses cached features, a batched encoder, one row for all questions and logits of answers alone. Each of
+these is compared with transformers' native path from pixels to logits, in fp32 and without dropout, so that a new
+version of a library that breaks one of them stops the run instead of spoiling it (reference: docs/adr/0003).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hazardline.documents import Document
+from hazardline.errors import UserError
+from hazardline.vlm.layout import Layout
+from hazardline.vlm.model import core_model, encode
+from hazardline.vlm.tree import ClipRow, Turn, answer_losses
+
+MAX_FRAMES = 8
+"""Frames of the clip that the check looks at: the comparison does not depend on the length."""
+_PROBE_STD = 0.02
+"""Fresh LoRA has a zero factor and so no gradient in the other one: the check moves both away from zero."""
+
+
+class Tolerances(Document):
+    """Largest accepted relative differences."""
+
+    features: float = 0.05
+    """Cached (bf16 autocast, kept in fp16) against the native encoder in fp32."""
+    encoder: float = 1e-4
+    """Batched encoder against the native one, both fp32."""
+    loss: float = 1e-5
+    gradient: float = 1e-4
+
+
+class SelfCheck(Document):
+    """Relative differences that were found."""
+
+    clip_id: str
+    num_frames: int
+    num_turns: int
+    features: float
+    encoder: float
+    loss: float
+    gradient: float
+    tolerances: Tolerances = Tolerances()
+
+    def refuse_differences(self) -> None:
+        """Raise UserError, naming the part, where a difference is over its tolerance (or not a number)."""
+        parts = {
+            "features": "cached features against the native vision encoder",
+            "encoder": "batched vision encoder against the native one",
+            "loss": "loss of the packed step against separate samples",
+            "gradient": "gradient of the packed step against separate samples",
+        }
+        for name, meaning in parts.items():
+            found, limit = getattr(self, name), getattr(self.tolerances, name)
+            if not found <= limit:
+                raise UserError(
+                    f"train self-check on clip {self.clip_id}: {meaning}: relative difference {found:.2e}, expected at "
+                    f"most {limit:.0e}; training would not do what it says. Install the locked versions of torch, "
+                    "transformers and peft"
+                )
+
+
+def self_check(model: nn.Module, clip_id: str, row: ClipRow, patches: Tensor, layout: Layout) -> SelfCheck:
+    """Compare one clip's packed step with separate native samples from pixels.
+
+    Args:
+        model: PEFT model with the trained branch active; its weights are changed for the check and put back.
+        clip_id: for the report.
+        row: the plain clip with its cached features and all its turns.
+        patches: the clip's patches in fp32, (frames, patches, patch size).
+        layout: of the base.
+    """
+    num_frames = min(MAX_FRAMES, len(row.features))
+    short, patches = _first_frames(row, num_frames, layout, model), patches[:num_frames]
+    native = _native_features(model, patches, layout)
+    batched = _batched_features(model, patches, layout)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with _evaluation(model), _moved(parameters):
+        packed = answer_losses(model, [ClipRow(native, short.prefix, short.turns)]).mean_over_turns()
+        packed_gradient = torch.autograd.grad(packed, parameters)
+        separate = _separate_loss(model, short, patches, layout)
+        separate_gradient = torch.autograd.grad(separate, parameters)
+    return SelfCheck(
+        clip_id=clip_id,
+        num_frames=num_frames,
+        num_turns=len(row.turns),
+        features=_difference([short.features], [native]),
+        encoder=_difference([batched], [native]),
+        loss=_difference([packed.detach()], [separate.detach()]),
+        gradient=_difference(packed_gradient, separate_gradient),
+    )
+
+
+def _first_frames(row: ClipRow, num_frames: int, layout: Layout, model: nn.Module) -> ClipRow:
+    """The row without its later frames: the prefix is cut after the last kept frame."""
+    video_id = core_model(model).config.video_token_id
+    places = [place for place, token in enumerate(row.prefix) if token == video_id]
+    kept = num_frames * layout.tokens_per_frame
+    if kept == len(places):
+        return row
+    # the next frame's time tag, where it stands before the frame, stays: it harms no comparison
+    return ClipRow(row.features[:num_frames], row.prefix[: places[kept]], row.turns)
+
+
+def _grid(patches: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    return torch.tensor([[len(patches), *layout.grid]]), torch.tensor([layout.merge])
+
+
+@torch.no_grad()
+def _native_features(model: nn.Module, patches: Tensor, layout: Layout) -> Tensor:
+    grid, merge = _grid(patches, layout)
+    tower = core_model(model).model.vision_model
+    states: Tensor = tower(pixel_values=patches.flatten(0, 1), grid_thw=grid, merge_sizes=merge).last_hidden_state
+    return states.view(len(patches), layout.tokens_per_frame, -1)
+
+
+@torch.no_grad()
+def _batched_features(model: nn.Module, patches: Tensor, layout: Layout) -> Tensor:
+    return encode(model, patches, layout.grid, layout.merge)
+
+
+def _separate_loss(model: nn.Module, row: ClipRow, patches: Tensor, layout: Layout) -> Tensor:
+    """Weighted mean over turns; every turn is a sample of its own, from pixels, with the logits of all positions."""
+    total = sum(turn.weight * _native_turn_loss(model, row.prefix, turn, patches, layout) for turn in row.turns)
+    assert isinstance(total, Tensor)
+    return total / sum(turn.weight for turn in row.turns)
+
+
+def _native_turn_loss(model: nn.Module, prefix: list[int], turn: Turn, patches: Tensor, layout: Layout) -> Tensor:
+    grid, merge = _grid(patches, layout)
+    ids = torch.tensor([[*prefix, *turn.question, *turn.answer]])
+    logits: Tensor = core_model(model)(
+        input_ids=ids,
+        pixel_values_videos=patches.flatten(0, 1),
+        video_grid_thw=grid,
+        video_merge_sizes=merge,
+        use_cache=False,
+    ).logits[0]
+    length = len(turn.answer)
+    per_token = functional.cross_entropy(logits[-length - 1 : -1].float(), ids[0, -length:], reduction="none")
+    weights = torch.tensor(turn.token_weights or [1.0] * length)
+    return (per_token * weights / weights.sum()).sum()
+
+
+@contextmanager
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+@contextmanager
+def _moved(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Add small noise to parameters for the length of a block."""
+    held = [parameter.detach().clone() for parameter in parameters]
+    generator = torch.Generator().manual_seed(0)
+    try:
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.add_(_PROBE_STD * torch.randn(parameter.shape, generator=generator))
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, before in zip(parameters, held, strict=True):
+                parameter.copy_(before)
+
+
+def _difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Norm of the difference over the norm of what is expected, all tensors as one vector."""
+    apart = sum(
+        float((one.double() - other.double()).square().sum()) for one, other in zip(found, expected, strict=True)
+    )
+    size = sum(float(other.double().square().sum()) for other in expected)
+    return float((apart / size) ** 0.5) if size else float("inf")

@@ -1,0 +1,199 @@
+"""Train: encode every clip once, then fine-tune the branches side by side on the frozen base."""
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hazardline import tracking
+from hazardline.files import digest_json, sha256_file, write_atomic, write_json
+from hazardline.progress import Reporter
+from hazardline.tables import QA, SCENES, read_table
+from hazardline.tasks import Branch
+from hazardline.train.base import base_digest, base_folder
+from hazardline.train.checkpoint import ADAPTER_FOLDER, STATE_NAME, TrainingState
+from hazardline.train.config import TrainConfig
+from hazardline.train.document import (
+    OUTCOME_NAME,
+    TRAINING_NAME,
+    BranchJob,
+    BranchOutcome,
+    BranchReport,
+    Digests,
+    LossPoint,
+    TrainingReport,
+)
+from hazardline.train.encode import encode_clips
+from hazardline.train.features import FEATURES_FOLDER, FeatureIndex, all_variants, keep_plain, sources_of
+from hazardline.train.ray_train import ray_session, train_branches
+from hazardline.train.watch import BranchWatch
+from hazardline.vlm.layout import LAYOUT_NAME, Layout
+
+MAX_LOSS_POINTS = 200
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
+    """Train the branches; write an adapter folder for each, `features/` of all clips (plain) and `training.json`.
+
+    Args:
+        config: the section.
+        inputs: `ingest` (scenes) and `synthesize` (questions and answers).
+        out: empty folder.
+        reporter: a unit a clip, then a unit an optimizer step of any branch.
+
+    Raises:
+        UserError: the base, a video or a table is not what it should be, or the self-check finds a difference.
+    """
+    base = base_folder(config.base)
+    begin = time.monotonic()
+    index = _encode(config, base, inputs, out / FEATURES_FOLDER, reporter)
+    features_wall_s = time.monotonic() - begin
+    digests = Digests(
+        base=base_digest(base),
+        encoder=index.encoder_digest,
+        layout=index.layout_digest,
+        scenes=sha256_file(inputs["ingest"] / SCENES.file_name),
+        qa=sha256_file(inputs["synthesize"] / QA.file_name),
+        config=config.digest(),
+    )
+    with tempfile.TemporaryDirectory(prefix="hazardline-train-") as name:
+        work, begin = Path(name), time.monotonic()
+        reports = _train(config, base, inputs, out, work, digests, reporter)
+        train_wall_s = time.monotonic() - begin
+    keep_plain(out / FEATURES_FOLDER)
+    report = TrainingReport(
+        base=str(config.base),
+        digests=digests,
+        precision=config.precision,
+        seed=config.seed,
+        branches=reports,
+        features_wall_s=round(features_wall_s, 3),
+        train_wall_s=round(train_wall_s, 3),
+        num_feature_clips=len(index.clips),
+    )
+    report.write(out / TRAINING_NAME)
+    return _summary(report)
+
+
+def _encode(
+    config: TrainConfig, base: Path, inputs: Mapping[str, Path], folder: Path, reporter: Reporter
+) -> FeatureIndex:
+    scenes = read_table(SCENES, inputs["ingest"])
+    training = {row["clip_id"] for row in read_table(QA, inputs["synthesize"]) if row["split"] == "train"}
+    layout = Layout.read(base / LAYOUT_NAME)
+    variants = all_variants(layout, config.augmentation.phase, config.augmentation.mirror)
+    return encode_clips(base, sources_of(scenes, training, variants), folder, config.encoder_processes, reporter)
+
+
+def _train(
+    config: TrainConfig,
+    base: Path,
+    inputs: Mapping[str, Path],
+    out: Path,
+    work: Path,
+    digests: Digests,
+    reporter: Reporter,
+) -> dict[Branch, BranchReport]:
+    run_digest = digest_json(digests.data())
+    jobs = [
+        BranchJob(
+            branch=branch,
+            config=config,
+            base=base,
+            ingest=inputs["ingest"].absolute(),
+            synthesize=inputs["synthesize"].absolute(),
+            features=(out / FEATURES_FOLDER).absolute(),
+            progress=work / f"{branch}.jsonl",
+            run_digest=run_digest,
+        )
+        for branch in config.branches
+    ]
+    reporter.phase("start workers")
+    with tracking.open_run("train", run_digest) as mlflow_run:
+        mlflow_run.log_params(_params(config))
+        mlflow_run.set_tags({f"hazardline.digest.{name}": value for name, value in digests.data().items()})
+        watch = BranchWatch(list(config.branches), reporter, mlflow_run)
+        with ray_session(len(jobs) * config.num_workers):
+            finals = train_branches(jobs, work / "ray", watch.on_event)
+        reports = {branch: _collect(branch, finals[branch], out, config, watch) for branch in config.branches}
+        mlflow_run.log_metrics(_final_metrics(reports))
+    return reports
+
+
+def _collect(branch: Branch, final: Path, out: Path, config: TrainConfig, watch: BranchWatch) -> BranchReport:
+    """Copy a branch's adapter out of its final checkpoint and report on it."""
+    copy_adapter(final / ADAPTER_FOLDER, out / branch, str(config.base))
+    state, outcome = TrainingState.read(final / STATE_NAME), BranchOutcome.read(final / OUTCOME_NAME)
+    return BranchReport(
+        num_clips=outcome.num_clips,
+        num_steps=outcome.num_steps,
+        losses=downsample(state.losses, MAX_LOSS_POINTS),
+        validation=state.validation,
+        num_validation_clips=outcome.num_validation_clips,
+        num_workers=config.num_workers,
+        wall_s=round(watch.wall_s(branch), 3),
+        busy_s=round(state.busy_s, 3),
+        clips_per_s=round(state.num_clips / state.busy_s, 3),
+        answer_tokens_per_s=round(state.num_answer_tokens / state.busy_s, 3),
+        peak_rss_mb=outcome.peak_rss_mb,
+        trainable_parameters=outcome.trainable_parameters,
+        num_restarts=watch.num_restarts(branch),
+        self_check=outcome.self_check,
+    )
+
+
+def copy_adapter(source: Path, target: Path, base: str) -> None:
+    """Copy the two files of an adapter, with the base named as the recipe names it and not by this machine's path."""
+    settings = json.loads((source / ADAPTER_CONFIG).read_bytes())
+    write_json(target / ADAPTER_CONFIG, {**settings, "base_model_name_or_path": base})
+    write_atomic(target / ADAPTER_WEIGHTS, (source / ADAPTER_WEIGHTS).read_bytes())
+
+
+def downsample(losses: list[float], max_points: int) -> list[LossPoint]:
+    """At most `max_points` means of neighbouring steps, each at the last step of its piece."""
+    size = -(-len(losses) // max_points)
+    pieces = [(start, losses[start : start + size]) for start in range(0, len(losses), size)]
+    return [LossPoint(step=start + len(piece), loss=sum(piece) / len(piece)) for start, piece in pieces]
+
+
+def _params(config: TrainConfig) -> dict[str, Any]:
+    """The section as flat MLflow parameters."""
+    flat: dict[str, Any] = {}
+
+    def add(prefix: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for name, item in value.items():
+                add(f"{prefix}.{name}", item)
+        elif value is not None:
+            flat[prefix] = value
+
+    add("train", config.data())
+    return flat
+
+
+def _final_metrics(reports: Mapping[Branch, BranchReport]) -> dict[str, float]:
+    names = ("wall_s", "clips_per_s", "answer_tokens_per_s", "peak_rss_mb", "trainable_parameters", "num_restarts")
+    return {f"{branch}/{name}": getattr(report, name) for branch, report in reports.items() for name in names}
+
+
+def _summary(report: TrainingReport) -> dict[str, Any]:
+    return {
+        "features_wall_s": report.features_wall_s,
+        "branches": {
+            name: {
+                "num_clips": branch.num_clips,
+                "num_steps": branch.num_steps,
+                "final_loss": branch.losses[-1].loss,
+                "validation": branch.validation[-1].losses if branch.validation else {},
+                "clips_per_s": branch.clips_per_s,
+                "peak_rss_mb": branch.peak_rss_mb,
+                "trainable_parameters": branch.trainable_parameters,
+                "num_restarts": branch.num_restarts,
+            }
+            for name, branch in report.branches.items()
+        },
+    }

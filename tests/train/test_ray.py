@@ -1,0 +1,132 @@
+"""Real Ray: both branches side by side, a worker that is killed, two workers, and an error for the user."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hazardline.errors import UserError
+from hazardline.tables import QA, read_table, write_table
+from hazardline.tasks import Branch
+from hazardline.train.checkpoint import ADAPTER_FOLDER, TrainingState
+from hazardline.train.document import TrainingReport
+from hazardline.train.features import FEATURES_FOLDER, FeatureReader, Variant
+from hazardline.train.ray_train import ray_session, train_branches
+from hazardline.train.stage import run
+from hazardline.vlm.layout import LAYOUT_NAME, Layout
+from hazardline.vlm.model import load_branches, use_branch
+from tests.train.jobs import NUM_STEPS, make_job, small_config
+from tests.train.killed import KILLED_NAME, work_and_be_killed
+from tests.train.notes import Notes
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[None]:
+    with ray_session(num_cpus=2):
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(
+    ray: None, base: Path, inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], Notes]:
+    """The stage, run whole."""
+    out, notes = tmp_path_factory.mktemp("out"), Notes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HAZARDLINE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        summary = run(small_config(base), inputs, out, notes)
+    return out, summary, notes
+
+
+def events(log: list[tuple[Branch, dict[str, Any]]]) -> Any:
+    def keep(branch: Branch, event: Mapping[str, Any]) -> None:
+        log.append((branch, dict(event)))
+
+    return keep
+
+
+def test_the_stage_leaves_two_adapters_features_and_a_report(
+    made: tuple[Path, dict[str, Any], Notes], base: Path
+) -> None:
+    out, summary, notes = made
+    assert {path.name for path in out.iterdir()} == {"linguistic", "perception", FEATURES_FOLDER, "training.json"}
+    report = TrainingReport.read(out / "training.json")
+    for branch, num_clips in (("linguistic", 12), ("perception", 6)):
+        found = report.branches[branch]  # type: ignore[index]
+        assert (found.num_clips, found.num_steps, found.num_restarts) == (num_clips, NUM_STEPS, 0)
+        assert [point.step for point in found.losses] == list(range(1, NUM_STEPS + 1))
+        assert found.losses[-1].loss < found.losses[0].loss
+        assert [point.step for point in found.validation] == [5, 10, NUM_STEPS]
+        assert found.clips_per_s > 0 and found.peak_rss_mb > 100
+        assert summary["branches"][branch]["final_loss"] == found.losses[-1].loss
+    assert set(report.branches["perception"].validation[0].losses) == {"crash_localization", "pre_crash_localization"}
+    assert notes.done["features"] == 16 and notes.done["train"] == 2 * NUM_STEPS
+    model = load_branches(base, {name: out / name for name in ("linguistic", "perception")})
+    with use_branch(model, "perception"):
+        assert model.active_adapter == "perception"
+    adapter = json.loads((out / "linguistic" / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == str(base)
+
+
+def test_features_of_all_splits_stay_plain(made: tuple[Path, dict[str, Any], Notes], base: Path) -> None:
+    folder = made[0] / FEATURES_FOLDER
+    reader = FeatureReader(folder, Layout.read(base / LAYOUT_NAME))
+    assert len(reader.index.clips) == 16 == len(list(folder.glob("*.npy")))
+    assert all(reader.features(clip_id).shape[1:] == (6, 32) for clip_id in reader.index.clips)
+    with pytest.raises(UserError, match="no variant p1"):
+        reader.features("clip_000", Variant(1, False))
+
+
+def test_a_killed_worker_changes_no_loss(
+    made: tuple[Path, dict[str, Any], Notes],
+    base: Path,
+    inputs: dict[str, Path],
+    features: Path,
+    tmp_path: Path,
+) -> None:
+    out, _, _ = made
+    job = make_job(tmp_path / "work", small_config(base), inputs, features)
+    log: list[tuple[Branch, dict[str, Any]]] = []
+    final = train_branches([job], tmp_path / "ray", events(log), work_and_be_killed)["linguistic"]
+    killed_pid = int((tmp_path / "work" / KILLED_NAME).read_text())
+    starts = [event["pid"] for _, event in log if "started" in event]
+    assert len(starts) == 2 and starts[0] == killed_pid != starts[1]
+    steps = [event["step"] for _, event in log if "loss" in event]
+    assert len(steps) > NUM_STEPS and steps[-1] == NUM_STEPS  # some steps were taken twice
+    undisturbed = TrainingReport.read(out / "training.json").branches["linguistic"]
+    state = TrainingState.read(final / "state.json")
+    assert state.losses == [point.loss for point in undisturbed.losses]
+    assert state.validation == undisturbed.validation
+    weights = "adapter_model.safetensors"
+    assert (final / ADAPTER_FOLDER / weights).read_bytes() == (out / "linguistic" / weights).read_bytes()
+
+
+def test_two_workers_take_the_same_steps_as_one(
+    made: tuple[Path, dict[str, Any], Notes],
+    base: Path,
+    inputs: dict[str, Path],
+    features: Path,
+    tmp_path: Path,
+) -> None:
+    job = make_job(tmp_path / "work", small_config(base, num_workers=2), inputs, features)
+    final = train_branches([job], tmp_path / "ray", events([]))["linguistic"]
+    one = TrainingReport.read(made[0] / "training.json").branches["linguistic"]
+    state = TrainingState.read(final / "state.json")
+    assert state.losses == pytest.approx([point.loss for point in one.losses], rel=1e-4)
+    assert state.losses[0] == pytest.approx(one.losses[0].loss, rel=1e-6)
+    assert state.validation[-1].losses == pytest.approx(one.validation[-1].losses, rel=1e-4)
+    assert state.num_answer_tokens > 0 and state.num_clips == 4 * NUM_STEPS
+
+
+def test_an_error_of_a_worker_reaches_the_user(
+    ray: None, base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    rows = [row for row in read_table(QA, inputs["synthesize"]) if row["split"] != "train"]
+    write_table(QA, tmp_path, rows)
+    config = small_config(base, max_failures=0)
+    job = make_job(tmp_path / "work", config, {**inputs, "synthesize": tmp_path}, features)
+    with pytest.raises(UserError, match="no training clip has a question of the linguistic branch"):
+        train_branches([job], tmp_path / "ray", events([]))

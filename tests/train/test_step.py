@@ -1,0 +1,103 @@
+"""One step: its divisor counts the whole step, its randomness belongs to the visit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from hazardline.tasks import TASKS
+from hazardline.train.dataset import RowMaker
+from hazardline.train.loop import Branch, load_branch, step_rows
+from hazardline.train.step import Objective, StepResult, losses_by_task, optimizer_step
+from hazardline.vlm.tree import ClipRow, answer_losses
+from tests.train.jobs import make_job, small_config
+
+MAX_NORM = 1.0
+
+
+def alone(tensor: Tensor) -> None:
+    """One worker: nothing to add."""
+
+
+def load(base: Path, inputs: dict[str, Path], features: Path, folder: Path, dropout: float = 0.0) -> Branch:
+    config = small_config(base, lora={"dropout": dropout})
+    return load_branch(make_job(folder, config, inputs, features))
+
+
+def take(branch: Branch, rows: list[tuple[ClipRow, int]], loss: str = "turns", noise: float = 0.0) -> StepResult:
+    objective = Objective(loss, "fp32", noise, branch.objective.time_targets)
+    return optimizer_step(branch.model, branch.optimizer, branch.parameters, rows, objective, MAX_NORM, alone)
+
+
+def test_loss_is_the_weighted_mean_over_all_answers_of_the_step(
+    base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    branch = load(base, inputs, features, tmp_path)
+    rows = step_rows(branch, 0, 0, 1)
+    together = answer_losses(branch.model, [row for row, _ in rows], branch.objective.time_targets)
+    expected = float(together.mean_over_turns().detach())
+    result = take(branch, rows)
+    assert result.loss == pytest.approx(expected, rel=1e-6)
+    assert result.num_answer_tokens == len(together.target)
+
+
+def test_loss_may_count_tokens(base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path) -> None:
+    branch = load(base, inputs, features, tmp_path)
+    rows = step_rows(branch, 0, 0, 1)
+    together = answer_losses(branch.model, [row for row, _ in rows], branch.objective.time_targets)
+    assert take(branch, rows, loss="tokens").loss == pytest.approx(float(together.mean_over_tokens()), rel=1e-6)
+
+
+def test_workers_divide_the_clips_of_a_step(
+    base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    branch = load(base, inputs, features, tmp_path)
+    for step in (0, 7):
+        whole = step_rows(branch, step, 0, 1)
+        parts = [step_rows(branch, step, rank, 2) for rank in (0, 1)]
+        assert [seed for _, seed in whole[0::2]] == [seed for _, seed in parts[0]]
+        assert [row.turns for row, _ in whole[1::2]] == [row.turns for row, _ in parts[1]]
+
+
+def test_gradients_of_workers_add_up(base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path) -> None:
+    """A worker whose gradients, divisor and loss are doubled by the sum takes the step of two equal workers."""
+    one, two = (load(base, inputs, features, tmp_path / name) for name in ("one", "two"))
+    rows = step_rows(one, 0, 0, 1)
+    single = take(one, rows)
+    objective = Objective("turns", "fp32", 0.0, two.objective.time_targets)
+    double = optimizer_step(
+        two.model, two.optimizer, two.parameters, rows, objective, MAX_NORM, lambda tensor: tensor.mul_(2)
+    )
+    assert double.loss == pytest.approx(single.loss) and double.gradient_norm == pytest.approx(single.gradient_norm)
+    assert double.num_answer_tokens == 2 * single.num_answer_tokens
+    for first, second in zip(one.parameters, two.parameters, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def test_dropout_and_noise_belong_to_the_visit(
+    base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    losses = {}
+    for name, shift in (("one", 0), ("again", 0), ("other", 1)):
+        branch = load(base, inputs, features, tmp_path / name, dropout=0.5)
+        for group in branch.optimizer.param_groups:
+            group["lr"] = 0.1
+        rows = [(row, seed + shift) for row, seed in step_rows(branch, 0, 0, 1)]
+        torch.manual_seed(len(losses))  # the state that the process happens to be in must not matter
+        losses[name] = [take(branch, rows, noise=0.1).loss for _ in range(2)]
+    assert losses["one"] == losses["again"]
+    assert losses["one"][0] != losses["other"][0] and losses["one"][1] != losses["other"][1]
+
+
+def test_losses_by_task_leave_the_model_alone(
+    base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    branch = load(base, inputs, features, tmp_path, dropout=0.5)
+    maker: RowMaker = branch.maker
+    rows = [(maker.plain(clip), [question.task for question in maker.asked(clip)]) for clip in branch.clips]
+    first, again = (losses_by_task(branch.model, rows, branch.objective, TASKS, alone) for _ in range(2))
+    assert first == again and set(first) == set(TASKS)
+    assert branch.model.training
+    negatives = [(row, tasks) for row, tasks in rows if len(tasks) == 4]
+    assert set(losses_by_task(branch.model, negatives, branch.objective, TASKS, alone)) == set(TASKS[:4])
