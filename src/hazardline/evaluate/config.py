@@ -42,8 +42,6 @@ class EvaluateConfig(Document):
     ceiling: bool = True
     """Whether to train the probe on the training clips' frozen features."""
     ceiling_probe: CeilingConfig = CeilingConfig()
-    min_slice_clips: Annotated[int, Field(ge=2)] = 10
-    """A part of the test set with fewer clips gets no slice; how many were left out is counted."""
     num_filmstrips: Annotated[int, Field(ge=0)] = 4
     """Best and worst clips shown in the report, this many of each."""
     seed: Annotated[int, Field(ge=0)] = 0

@@ -1,6 +1,8 @@
-"""What evaluation says, as one document: metrics with intervals for every model, slices, and what exactly was measured."""
+"""What evaluation says, as one document: metrics with intervals, slices, and what exactly was measured."""
 
 from typing import Literal
+
+from pydantic import Field
 
 from hazardline.documents import Document
 
@@ -40,7 +42,7 @@ class SliceEstimate(Document):
 
 
 class Evaluation(Document):
-    """The report of the evaluate stage (`evaluation.json`); `clip_scores.parquet` beside it holds the values per clip."""
+    """The report of the evaluate stage (`evaluation.json`); `clip_scores.parquet` holds the values per clip."""
 
     version: Literal["evaluation@1"] = "evaluation@1"
     identity: Identity
@@ -49,5 +51,9 @@ class Evaluation(Document):
     """Clips by label, questions asked, unparsable answers, skipped pre-crash clips and so on."""
     metrics: dict[ModelName, dict[str, Estimate]]
     slices: list[SliceEstimate]
-    ceiling: dict[str, Estimate] = {}
+    ceiling: dict[str, Estimate] = Field(default_factory=dict)
     """A small probe on the same frozen features, trained on the same clips: a diagnosis, not a competitor."""
+    constants: dict[str, str] = Field(default_factory=dict)
+    """The best constant answer to every metric, chosen on the validation split."""
+    undefined: dict[ModelName, list[str]] = Field(default_factory=dict)
+    """Metrics that cannot be computed on this test set, for example an AUC against a label that it lacks."""

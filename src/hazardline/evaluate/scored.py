@@ -43,7 +43,7 @@ def _recognition() -> dict[str, MetricInfo]:
             scores.binary_f1, True, f"{_ALL} F1 of the class crash; unparsable is wrong."
         ),
         "recognition_accuracy": MetricInfo(
-            scores.accuracy, True, f"{_ALL} Share of right Yes and No; unparsable is wrong."
+            scores.accuracy, False, f"{_ALL} Share of right Yes and No; unparsable is wrong."
         ),
         "near_miss_auc": MetricInfo(
             scores.roc_auc,

@@ -1,4 +1,4 @@
-"""Overlap of texts: BLEU-4 as CrashChat computes it (NLTK), ROUGE-1/2/L (stemmed) and sacreBLEU, all on a scale of 0 to 1.
+"""Overlap of texts, from 0 to 1: BLEU-4 as CrashChat computes it (NLTK), ROUGE-1/2/L (stemmed), sacreBLEU.
 
 The two BLEUs are scores of a corpus, not means over clips. Each clip therefore gets a row of counts, a bootstrap
 resample adds the rows up, and the score is computed from the sums: exactly what the libraries do with the same texts.
@@ -53,7 +53,7 @@ def _sacrebleu() -> Any:
 
 
 def sacrebleu_signature() -> str:
-    """sacreBLEU's own statement of tokenizer, case, smoothing and version; known after the first score."""
+    """SacreBLEU's own statement of tokenizer, case, smoothing and version; known after the first score."""
     metric = _sacrebleu()
     metric.corpus_score(["a"], [["a"]])
     return str(metric.get_signature())
@@ -66,7 +66,7 @@ def sacrebleu_counts(predictions: Sequence[str], references: Sequence[str]) -> A
 
 
 def sacrebleu(counts: Array) -> Array:
-    """sacreBLEU from summed counts, divided by 100: (r, 10) -> (r,)."""
+    """SacreBLEU from summed counts, divided by 100: (r, 10) -> (r,)."""
     metric = _sacrebleu()
     sums = counts.astype(np.int64).tolist()
     return np.array([metric._compute_score_from_stats(row).score / 100.0 for row in sums])

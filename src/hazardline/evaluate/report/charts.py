@@ -1,0 +1,182 @@
+"""The report's plots, as inline SVG whose ink takes the page's colour, so that they read on light and dark pages."""
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hazardline.evaluate.document import Estimate, SliceEstimate
+from hazardline.evaluate.scores import Interval
+
+COLOURS = {"candidate": "#2f7ed8", "base": "#b8860b", "constant": "#8a8a8a", "ceiling": "#2e9e5b"}
+Drawn = ParamSpec("Drawn")
+_INK = "#010203"  # replaced by currentColor
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hazardline",
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+def _styled(draw: Callable[Drawn, str]) -> Callable[Drawn, str]:
+    """Draw under the report's style, whatever style the process has."""
+
+    @wraps(draw)
+    def styled(*args: Drawn.args, **kwargs: Drawn.kwargs) -> str:
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """The SVG element alone: no document head, metadata or namespaces, its id references intact."""
+    sink = io.StringIO()
+    figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    text = sink.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+    text = text.replace(_INK, "currentColor").replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return text
+
+
+@_styled
+def metric_chart(names: Sequence[str], metrics: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Every metric of every model with its interval; the constant floor is the shaded part.
+
+    Args:
+        names: metrics from top to bottom, all on a scale of 0 to 1.
+        metrics: model (or `ceiling`) to metric to estimate; a missing one is left out.
+    """
+    figure, axes = _figure(8.2, 0.9 + 0.34 * len(names))
+    offsets = {"base": 0.26, "constant": 0.09, "candidate": -0.09, "ceiling": -0.26}
+    for row, name in enumerate(reversed(names)):
+        floor = metrics.get("constant", {}).get(name)
+        if floor is not None:
+            axes.barh(row, floor.value, height=0.8, color=COLOURS["constant"], alpha=0.18, linewidth=0)
+        for model, offset in offsets.items():
+            found = metrics.get(model, {}).get(name)
+            if found is not None:
+                _interval(axes, found, row + offset, COLOURS[model])
+    for model in offsets:
+        if metrics.get(model):
+            axes.plot([], [], "o-", color=COLOURS[model], label=model)
+    axes.set_yticks(range(len(names)), list(reversed(names)))
+    axes.set_xlim(0.0, 1.0)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.grid(axis="x", alpha=0.2)
+    figure.legend(loc="outside lower center", ncols=4)
+    return _svg(figure, "metrics with 95 % intervals")
+
+
+def _interval(axes: Axes, found: Estimate, row: float, colour: str) -> None:
+    axes.plot([found.low, found.high], [row, row], color=colour, linewidth=1.6)
+    axes.plot([found.value], [row], "o", color=colour, markersize=4)
+
+
+@_styled
+def times_chart(intervals: Sequence[tuple[Interval, Interval]], points: Sequence[tuple[float, float]]) -> str:
+    """Predicted against true times of the crashes: start, end and pre-crash point; later answers on the upper edge.
+
+    Args:
+        intervals: (predicted, true) crash intervals, seconds.
+        points: (predicted, true) pre-crash points, seconds.
+    """
+    panels = {
+        "crash start": [(true[0], predicted[0]) for predicted, true in intervals],
+        "crash end": [(true[1], predicted[1]) for predicted, true in intervals],
+        "pre-crash point": [(true, predicted) for predicted, true in points],
+    }
+    end = 1.25 * max([1.0, *(true for pairs in panels.values() for true, _ in pairs)])
+    figure = Figure(figsize=(9.0, 3.3), layout="constrained")
+    for place, (title, pairs) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(1, 3, place)
+        axes.plot([0, end], [0, end], color=_INK, alpha=0.4, linewidth=1)
+        if pairs:
+            true, predicted = np.array(pairs).T
+            shown = np.minimum(predicted, end)
+            axes.scatter(true, shown, s=10, color=COLOURS["candidate"], alpha=0.55, linewidth=0, clip_on=False)
+            title = f"{title}: median |error| {np.median(np.abs(true - predicted)):.2f} s"
+        axes.set(xlim=(0, end), ylim=(0, end), xlabel="true, s", aspect="equal")
+        axes.set_title(title, fontsize=9)
+        if place == 1:
+            axes.set_ylabel("predicted, s")
+    return _svg(figure, "predicted against true times")
+
+
+@_styled
+def confusion_chart(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """What recognition said about each label: label -> answer (Yes, No, unparsable) -> clips."""
+    rows, columns = list(counts), ["Yes", "No", "unparsable"]
+    shares = np.array([[counts[row].get(column, 0) for column in columns] for row in rows], dtype=float)
+    totals = np.maximum(shares.sum(axis=1, keepdims=True), 1)
+    figure, axes = _figure(4.2, 0.9 + 0.55 * len(rows))
+    for row, name in enumerate(rows):
+        for column, answer in enumerate(columns):
+            share = shares[row, column] / totals[row, 0]
+            tile = _rectangle(column, row, COLOURS["candidate"], 0.08 + 0.62 * share)
+            axes.add_patch(tile)
+            axes.text(column, row, f"{counts[name].get(answer, 0)}\n{share:.0%}", ha="center", va="center")
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5), xlabel="the candidate said")
+    return _svg(figure, "recognition by label")
+
+
+def _rectangle(column: int, row: int, colour: str, alpha: float) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=colour, alpha=alpha, linewidth=0)
+
+
+@_styled
+def slice_chart(metric: str, slices: Sequence[SliceEstimate], whole: Estimate | None) -> str:
+    """One metric of the candidate on every part of the test set, with the whole as a line."""
+    chosen = [part for part in slices if part.metric == metric]
+    labels = [f"{part.dimension}: {part.value} ({part.estimate.n})" for part in chosen]
+    figure, axes = _figure(5.6, 0.7 + 0.26 * max(len(chosen), 1))
+    for row, part in enumerate(reversed(chosen)):
+        _interval(axes, part.estimate, row, COLOURS["candidate"])
+    if whole is not None:
+        axes.axvline(whole.value, color=_INK, alpha=0.5, linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(chosen)), labels[::-1])
+    axes.set(xlim=(0.0, 1.0), xlabel=metric)
+    axes.grid(axis="x", alpha=0.2)
+    return _svg(figure, f"{metric} by part of the test set")
+
+
+@_styled
+def loss_chart(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Losses by step: name of the curve -> (step, loss)."""
+    figure, axes = _figure(7.2, 3.0)
+    for name, points in curves.items():
+        steps, losses = np.array(points, dtype=float).T
+        is_measured = "validation" in name
+        axes.plot(steps, losses, "o--" if is_measured else "-", linewidth=1.3, markersize=3.5, label=name)
+    axes.set(xlabel="step", ylabel="loss")
+    axes.grid(alpha=0.2)
+    figure.legend(loc="outside right upper")
+    return _svg(figure, "training losses")
