@@ -63,7 +63,9 @@ def _refused(rule: Rule, sentence: str) -> Reason:
 
 
 def _judged(rule: Rule, passed: bool, sentence: str, numbers: dict[str, float]) -> Reason:
-    return Reason(rule=rule, passed=passed, sentence=f"{'passed' if passed else 'refused'}: {sentence}", numbers=numbers)
+    return Reason(
+        rule=rule, passed=passed, sentence=f"{'passed' if passed else 'refused'}: {sentence}", numbers=numbers
+    )
 
 
 def _text(estimate: Estimate) -> str:

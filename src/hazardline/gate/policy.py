@@ -1,4 +1,8 @@
-"""What a policy file may ask of a candidate. Of every metric named in a policy, more is better."""
+"""What a policy file may ask of a candidate.
+
+Of every metric that a rule names, more is better: a policy that names one where less is better is refused. A name that
+no evaluation has is no error of the policy; the rule then refuses every candidate, and says why.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,6 +11,7 @@ from pydantic import Field
 
 from hazardline.documents import Document, read_yaml
 from hazardline.errors import UserError
+from hazardline.evaluate.scored import CLIP_METRICS
 
 _CHECKOUT = Path(__file__).parents[3]
 """The source checkout, where the library is installed from one."""
@@ -102,7 +107,14 @@ def read_policy(path: str) -> GatePolicy:
     """Read and validate a policy file.
 
     Raises:
-        UserError: the file is missing, is no YAML, or has a wrong field.
+        UserError: the file is missing, is no YAML, has a wrong field, or a rule for a metric where less is better.
     """
     place = locate_policy(path)
-    return GatePolicy.parse(read_yaml(place), str(place))
+    policy = GatePolicy.parse(read_yaml(place), str(place))
+    for number, rule in enumerate(policy.rules):
+        metric = getattr(rule, "metric", "")
+        if metric in CLIP_METRICS and CLIP_METRICS[metric].lower_is_better:
+            raise UserError(
+                f"{place}: rules.{number}.metric: of {metric} less is better; name a metric where more is better"
+            )
+    return policy
