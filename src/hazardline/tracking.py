@@ -34,6 +34,11 @@ _logger = logging.getLogger(__name__)
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 _MAX_PARAMS, _MAX_METRICS = 100, 1000
 """What MLflow takes in one batch."""
+_NOT_UNREACHABLE = ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE")
+_REMEDY = (
+    ". Expected an MLflow server or database that can be reached: check MLFLOW_TRACKING_URI and its credentials, "
+    "or unset it to use the local database"
+)
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -123,18 +128,21 @@ def clear_errors() -> Iterator[None]:
     Raises:
         UserError: what MLflow, its HTTP client or its database said.
     """
-    import requests
+    import requests  # type: ignore[import-untyped]
     import sqlalchemy.exc
     from mlflow.exceptions import MlflowException
 
     try:
         yield
-    except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError) as error:
-        said = " ".join(_cleaned(str(error)).split())
-        raise UserError(
-            f"MLflow at {public_uri(tracking_uri())}: {said}. Expected a reachable MLflow server or database: check "
-            f"MLFLOW_TRACKING_URI and its credentials, or unset it to use the local database"
-        ) from None
+    except MlflowException as error:
+        remedy = "" if error.error_code in _NOT_UNREACHABLE else _REMEDY
+        raise UserError(_one_line(error) + remedy) from None
+    except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError) as error:
+        raise UserError(_one_line(error) + _REMEDY) from None
+
+
+def _one_line(error: Exception) -> str:
+    return f"MLflow at {public_uri(tracking_uri())}: {' '.join(_cleaned(str(error)).split())}"
 
 
 def _cleaned(text: str) -> str:
@@ -216,6 +224,11 @@ class Run:
         """Copy a file into the run's artifacts, below `folder`."""
         with clear_errors():
             self._client.log_artifact(self.run_id, str(path), folder)
+
+    def log_text(self, text: str, path: str) -> None:
+        """Write a text as an artifact of the run."""
+        with clear_errors():
+            self._client.log_text(self.run_id, text, path)
 
     def log_folder(self, path: Path, folder: str | None = None) -> None:
         """Copy what a folder holds into the run's artifacts, below `folder`."""
