@@ -1,0 +1,177 @@
+"""The quality gate: what quantising costs on the test set, in divergence, agreement and the metrics that are gated."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hazardline.errors import UserError
+from hazardline.evaluate.answers import Answer, ModelAnswers
+from hazardline.evaluate.bootstrap import paired_difference
+from hazardline.evaluate.document import Estimate
+from hazardline.evaluate.scored import CLIP_METRICS
+from hazardline.evaluate.scores import single
+from hazardline.evaluate.scoring import Canon, score_clips, score_rows
+from hazardline.evaluate.slices import parts
+from hazardline.evaluate.testset import Splits
+from hazardline.export.answering import Result, answer_job, jobs_of, worker_pool
+from hazardline.export.config import ExportConfig
+from hazardline.export.document import MetricDrop, Quality, SliceDrop
+from hazardline.progress import Reporter
+from hazardline.tables import CLIP_SCORES, PREDICTIONS, read_table
+
+CANDIDATE = "candidate"
+QUANTISED = "quantised"
+_Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class FloatSide:
+    """What evaluation found of the float model: its clip scores and predictions."""
+
+    scores: list[dict[str, Any]]
+    predictions: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, evaluation: Path) -> "FloatSide":
+        """Rows of the candidate in the tables of the evaluate stage."""
+        return cls(
+            [row for row in read_table(CLIP_SCORES, evaluation) if row["model"] == CANDIDATE],
+            [row for row in read_table(PREDICTIONS, evaluation) if row["model"] == CANDIDATE],
+        )
+
+
+def check_quality(
+    quantised: Path, floating: Path, splits: Splits, float_side: FloatSide, config: ExportConfig, reporter: Reporter
+) -> Quality:
+    """Answer the test set with the quantised bundle and hold it against the float model.
+
+    Args:
+        quantised: bundle folder.
+        floating: bundle folder of the same model without quantisation.
+        splits: the clips.
+        float_side: what evaluation found.
+        config: limits, workers, bootstrap.
+        reporter: progress.
+
+    Raises:
+        UserError: a limit is broken; it names the numbers.
+    """
+    results = answer_test_set(quantised, floating, splits, config, reporter)
+    reporter.phase("score")
+    rows = _score(results, splits, sorted(config.quality.max_drop))
+    drops = [_drop(metric, float_side.scores, rows, config) for metric in sorted(config.quality.max_drop)]
+    num_tokens = sum(result.forced.num_tokens for result in results)
+    sum_kl = sum(result.forced.sum_kl for result in results)
+    if not math.isfinite(sum_kl):
+        raise UserError("export: the quality gate is closed: the quantised bundle gives logits that are no numbers")
+    said = {(result.clip_id, task): text for result in results for task, text in result.answers.items()}
+    pairs = [(row["prediction"], said.get((row["clip_id"], row["task"]))) for row in float_side.predictions]
+    found = Quality(
+        num_clips=len(results),
+        num_forced_clips=sum(result.forced.num_tokens > 0 for result in results),
+        num_tokens=num_tokens,
+        mean_kl=max(0.0, sum_kl / num_tokens),
+        max_mean_kl=config.quality.max_mean_kl,
+        top1_agreement=sum(result.forced.num_agreeing for result in results) / num_tokens,
+        min_top1_agreement=config.quality.min_top1_agreement,
+        equal_answers_share=sum(first == second for first, second in pairs) / max(1, len(pairs)),
+        drops=drops,
+        worst_slice=_worst_slice(float_side.scores, rows, splits, config),
+    )
+    _raise_if_closed(found)
+    return found
+
+
+def answer_test_set(
+    quantised: Path, floating: Path, splits: Splits, config: ExportConfig, reporter: Reporter
+) -> list[Result]:
+    """The answers of the quantised bundle to every test clip, in the order of the clips."""
+    clips = [(clip.clip_id, clip.video, clip.references) for clip in splits.test]
+    jobs = jobs_of(clips, config.quality.num_forced_clips)
+    reporter.phase("quality gate", len(jobs))
+    results = []
+    with worker_pool(quantised, floating, config.num_workers) as pool:
+        for result in pool.map(answer_job, jobs, chunksize=4):
+            results.append(result)
+            reporter.advance()
+    return results
+
+
+def _score(results: Sequence[Result], splits: Splits, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of the clip scores table of the quantised bundle."""
+    answers: ModelAnswers = {
+        result.clip_id: {
+            task: Answer(text, score=result.crash_log_odds if task == "crash_recognition" else None)
+            for task, text in result.answers.items()
+        }
+        for result in results
+    }
+    canon = Canon.build(splits.train, [*splits.validation, *splits.test])
+    rows = []
+    for metric in metrics:
+        if metric not in CLIP_METRICS:
+            raise UserError(
+                f"export.quality.max_drop: {metric} is no metric of clips; there are {', '.join(CLIP_METRICS)}"
+            )
+        rows += score_rows(QUANTISED, metric, score_clips(metric, splits.test, answers, canon))
+    return rows
+
+
+def _drop(metric: str, float_rows: _Rows, rows: _Rows, config: ExportConfig) -> MetricDrop:
+    return MetricDrop(
+        metric=metric,
+        float_value=_value(metric, float_rows),
+        quantised_value=_value(metric, rows),
+        drop=_loss(metric, float_rows, rows, config),
+        max_drop=config.quality.max_drop[metric],
+    )
+
+
+def _value(metric: str, rows: _Rows) -> float:
+    chosen = [row for row in rows if row["metric"] == metric]
+    targets, values = (np.array([row[key] for row in chosen], dtype=np.float64) for key in ("target", "value"))
+    return single(CLIP_METRICS[metric].score, targets, values)
+
+
+def _loss(metric: str, float_rows: _Rows, rows: _Rows, config: ExportConfig) -> Estimate:
+    first, second = (rows, float_rows) if CLIP_METRICS[metric].lower_is_better else (float_rows, rows)
+    return paired_difference(first, second, metric, config.num_resamples, config.seed)
+
+
+def _worst_slice(float_rows: _Rows, rows: _Rows, splits: Splits, config: ExportConfig) -> SliceDrop | None:
+    """The part of the test set and the gated metric with the largest loss, among parts that are large enough."""
+    worst: SliceDrop | None = None
+    for dimension, value, members in parts(splits.test):
+        inside = [[row for row in side if row["clip_id"] in members] for side in (float_rows, rows)]
+        for metric in sorted(config.quality.max_drop):
+            targets = [row["target"] for row in inside[1] if row["metric"] == metric]
+            is_defined = len(set(targets)) > 1 or not CLIP_METRICS[metric].is_stratified
+            if len(targets) < config.quality.min_slice_clips or not is_defined:
+                continue
+            drop = _loss(metric, inside[0], inside[1], config)
+            if worst is None or drop.value > worst.drop.value:
+                worst = SliceDrop(dimension=dimension, value=value, metric=metric, drop=drop)
+    return worst
+
+
+def _raise_if_closed(found: Quality) -> None:
+    problems = []
+    if not found.mean_kl <= found.max_mean_kl:
+        problems.append(f"mean divergence {found.mean_kl:.4f} nats, allowed are {found.max_mean_kl:.4f}")
+    if not found.top1_agreement >= found.min_top1_agreement:
+        problems.append(f"top-1 agreement {found.top1_agreement:.4f}, needed is {found.min_top1_agreement:.4f}")
+    problems += [
+        f"{item.metric} falls from {item.float_value:.3f} to {item.quantised_value:.3f} "
+        f"(by {item.drop.value:.3f} [{item.drop.low:.3f}, {item.drop.high:.3f}], allowed are {item.max_drop:.3f})"
+        for item in found.drops
+        if not item.drop.value <= item.max_drop
+    ]
+    if problems:
+        raise UserError(
+            f"export: the quality gate is closed: {'; '.join(problems)}. Use export.decoder_bits 8, a smaller "
+            "block_size or accuracy_level 0, or allow more in export.quality"
+        )

@@ -1,0 +1,126 @@
+"""Export: from the trained branches to a bundle that a vehicle's computer runs, and the proof that it answers alike.
+
+A float bundle is made first and held against PyTorch (structural gate). The quantised bundle, the one that leaves, is
+then held against the float model on the whole test set (quality gate). A closed gate is an error: no bundle leaves.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hazardline.device.bundle import MANIFEST_NAME, verify_bundle
+from hazardline.device.manifest import BundleManifest, Prompts, Quantisation
+from hazardline.device.runtime import Bundle
+from hazardline.errors import UserError
+from hazardline.evaluate.document import EVALUATION_NAME, Evaluation
+from hazardline.evaluate.inference import find_adapters
+from hazardline.evaluate.testset import read_splits
+from hazardline.export.config import ExportConfig
+from hazardline.export.document import PARITY_NAME, Parity
+from hazardline.export.golden import add_golden_clips, alternating
+from hazardline.export.quality import FloatSide, check_quality
+from hazardline.files import sha256_tree
+from hazardline.progress import Reporter
+from hazardline.tasks import TASKS
+from hazardline.train.base import base_digest, base_folder
+
+BUNDLE_FOLDER = "bundle"
+
+
+def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
+    """Make and prove a bundle; writes `bundle/` and `parity.json`.
+
+    Args:
+        config: quantisation and limits.
+        inputs: `ingest`, `synthesize`, `train`, `evaluate`.
+        out: empty folder.
+        reporter: progress.
+
+    Raises:
+        UserError: the inputs do not belong together, or a gate is closed; the message names the numbers.
+    """
+    import torch
+
+    from hazardline.export.bundle import Source, make_graphs, write_manifest, write_parts
+    from hazardline.export.structural import check_structure
+    from hazardline.vlm.model import load_branches
+
+    torch.set_num_threads(1)
+    splits = read_splits(inputs)
+    source = Source(
+        name=config.name,
+        base=base_folder(config.base),
+        adapters=find_adapters(inputs["train"]),
+        data_digest=splits.test_digest(),
+        prompts=Prompts(
+            version=splits.prompt_version,
+            questions=dict(splits.questions),
+            max_new_tokens={task: getattr(config.max_new_tokens, task) for task in TASKS},
+        ),
+    )
+    _check_evaluated(source.base, source.adapters, source.data_digest, inputs["evaluate"])
+    quantisation = Quantisation(
+        bits=config.decoder_bits,
+        block_size=config.block_size,
+        accuracy_level=config.accuracy_level,
+        embedding_dtype=config.embedding_dtype,
+    )
+    bundle = out / BUNDLE_FOLDER
+    bundle.mkdir()
+    with tempfile.TemporaryDirectory(prefix="hazardline-export-") as work:
+        floating = Path(work)
+        model = load_branches(source.base, {str(name): folder for name, folder in source.adapters.items()})
+        graphs = make_graphs(model, source, reporter)
+        write_parts(floating, graphs, source, None)
+        write_manifest(floating, source, None, {})
+        structural = check_structure(
+            model,
+            Bundle.open(floating),
+            alternating(splits.validation, config.structural.num_clips),
+            config.structural,
+            reporter,
+        )
+        write_parts(bundle, graphs, source, quantisation)
+        del model, graphs
+        write_manifest(bundle, source, quantisation, {})
+        add_golden_clips(bundle, splits.validation, config.golden, config.num_workers, reporter)
+        quality = check_quality(bundle, floating, splits, FloatSide.read(inputs["evaluate"]), config, reporter)
+    parity = Parity(structural=structural, quality=quality)
+    parity.write(out / PARITY_NAME)
+    manifest = write_manifest(bundle, source, quantisation, parity.numbers())
+    return _summary(bundle, manifest, parity, reporter)
+
+
+def _check_evaluated(base: Path, adapters: Mapping[Any, Path], data_digest: str, evaluation: Path) -> None:
+    """Refuse an evaluation of another model or another test set: the quality gate would compare apples with pears."""
+    identity = Evaluation.read(evaluation / EVALUATION_NAME).identity
+    digests = {str(branch): sha256_tree(folder) for branch, folder in adapters.items()}
+    found = {"base": identity.base_digest, "adapters": identity.adapters_digest, "test set": identity.test_data_digest}
+    wanted = {"base": base_digest(base), "adapters": digests, "test set": data_digest}
+    odd = [name for name, digest in wanted.items() if found[name] != digest]
+    if odd:
+        raise UserError(
+            f"{evaluation / EVALUATION_NAME}: measured another {' and '.join(odd)} than is exported; run evaluate "
+            "again on this training, and give export and train the same base"
+        )
+
+
+def _summary(bundle: Path, manifest: BundleManifest, parity: Parity, reporter: Reporter) -> dict[str, Any]:
+    info = verify_bundle(bundle)
+    quality = parity.quality
+    reporter.note(
+        f"bundle {manifest.name} {manifest.version}: {info.size_bytes / 1e6:.1f} MB, divergence "
+        f"{quality.mean_kl:.4f} nats, top-1 agreement {quality.top1_agreement:.3f}"
+    )
+    return {
+        "bundle": {
+            "folder": f"{BUNDLE_FOLDER}/{MANIFEST_NAME}",
+            "name": manifest.name,
+            "version": manifest.version,
+            "digest": info.manifest_sha256,
+            "size_bytes": info.size_bytes,
+            "files": len(info.files) + 1,
+        },
+        "parity": parity.data(),
+    }
