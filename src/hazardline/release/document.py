@@ -4,8 +4,8 @@
     releases/<model>/<version>.json      a `Release`: what a bundle consists of; never changes
     channels/<model>/<channel>.json      a `Channel`: which release devices on it should run; the one thing that moves
 
-No target path is ever made of a file name inside a bundle. Pure data without I/O: the publisher writes it, a device reads
-it.
+No target path is ever made of a file name inside a bundle. Pure data without I/O: the publisher writes it, a device
+reads it.
 """
 
 from typing import Annotated, Literal, Self
@@ -51,7 +51,7 @@ class Release(Document):
     files: Annotated[tuple[ReleaseFile, ...], Field(min_length=1)]
     """Every file, the manifest included, in the order of their paths."""
     released_at: str
-    facts: dict[str, str] = {}
+    facts: dict[str, str] = Field(default_factory=dict)
     """Where the bundle comes from: registered model, version, run."""
 
     @model_validator(mode="after")
@@ -86,7 +86,7 @@ class Channel(Document):
 
 
 class ReleaseReport(Document):
-    """`release.json`, what the release stage hands on (not signed: a device trusts the root it was provisioned with)."""
+    """`release.json`, what the release stage hands on. It is not signed, and no device ever reads it."""
 
     schema_version: Literal["release-report@1"] = "release-report@1"
     released: bool

@@ -105,7 +105,7 @@ class KeyFolder:
         if mode & 0o077:
             raise UserError(f"{path}: the signing key has mode {mode:04o}, expected 0600; run chmod 600 on it")
         try:
-            return CryptoSigner(load_pem_private_key(data, password=None))  # type: ignore[arg-type]
+            return CryptoSigner(load_pem_private_key(data, password=None))
         except (ValueError, TypeError):
             # The library's message is left out: it may quote the file.
             raise UserError(f"{path}: is not an unencrypted private key in PEM form") from None

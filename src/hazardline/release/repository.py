@@ -18,8 +18,8 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
-    MetaFile,
     Metadata,
+    MetaFile,
     Root,
     Signed,
     Snapshot,
@@ -75,9 +75,7 @@ class Repository:
                 raise UserError(f"model {model}: the repository trusts another key for it than {role}.pem")
             return
         delegations.keys[key.keyid] = key
-        roles[role] = DelegatedRole(
-            role, [key.keyid], threshold=1, terminating=True, paths=delegated_paths(model)
-        )
+        roles[role] = DelegatedRole(role, [key.keyid], threshold=1, terminating=True, paths=delegated_paths(model))
         delegations.roles = roles
         self.targets.signed.delegations = delegations
         self.models[role] = Metadata(Targets())
@@ -120,8 +118,16 @@ def new_root(
 def next_root(
     root: Metadata[Root], now: datetime, expiry: Expiry, add: Mapping[str, list[Key]], revoke: Mapping[str, list[str]]
 ) -> Metadata[Root]:
-    """The unsigned successor of a root: keys added and revoked by role (a revoked key is named by its id), validity
-    renewed. It must be signed by enough keys of the old root *and* of itself.
+    """The unsigned successor of a root: keys exchanged, validity renewed.
+
+    It must be signed by enough keys of the old root *and* of itself.
+
+    Args:
+        root: the current root.
+        now: clock, UTC.
+        expiry: days of validity.
+        add: keys to add, by role.
+        revoke: ids of keys to revoke, by role.
     """
     successor = Metadata[Root].from_bytes(root.to_bytes())
     successor.signatures.clear()
@@ -283,9 +289,7 @@ def _after(now: datetime, days: int) -> datetime:
     return (now + timedelta(days=days)).replace(microsecond=0)
 
 
-def _verified(
-    delegator: Root | Targets, role: str, data: bytes, meta: MetaFile | None
-) -> Metadata[Any]:
+def _verified(delegator: Root | Targets, role: str, data: bytes, meta: MetaFile | None) -> Metadata[Any]:
     try:
         if meta is not None:
             meta.verify_length_and_hashes(data)
