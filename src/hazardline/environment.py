@@ -16,6 +16,9 @@ EVENTS = "HAZARDLINE_EVENTS"
 KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
 """Bearer token for a Kubeflow Pipelines endpoint (`python -m pipelines submit`)."""
 
+S3_ENDPOINT = "HAZARDLINE_S3_ENDPOINT"
+"""Address of the S3 service that a release goes to (default: AWS). Credentials are found as boto3 finds them."""
+
 
 def home() -> Path:
     """Folder of runs and store, absolute."""

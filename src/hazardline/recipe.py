@@ -7,6 +7,7 @@ that it belongs to. Each stage is handed its own section only, so that a new lea
 from pathlib import Path
 from typing import Annotated, Self
 
+import yaml
 from pydantic import ConfigDict, Field, model_validator
 
 from hazardline.device.config import DeviceConfig
@@ -43,7 +44,7 @@ class Recipe(Document):
     train: TrainConfig
     evaluate: EvaluateConfig
     gate: GateConfig
-    register_: Annotated[RegisterConfig, Field(alias="register")]
+    register_: RegisterConfig = Field(alias="register")
     """`register` in the file: a field of that name would hide a method of every Python class."""
     export: ExportConfig
     release: ReleaseConfig
@@ -53,6 +54,31 @@ class Recipe(Document):
     def _clips_have_one_origin(self) -> Self:
         if (self.simulate is None) == (self.ingest.root is None):
             raise ValueError("give either a simulate section or ingest.root (footage on disk), and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_use_one_base(self) -> Self:
+        bases = {
+            "train": self.train.base,
+            "evaluate": self.evaluate.base,
+            "register": self.register_.base,
+            "export": self.export.base,
+        }
+        if len({str(base) for base in bases.values()}) > 1:
+            named = ", ".join(f"{stage}.base {base}" for stage, base in bases.items())
+            raise ValueError(f"the base must be the same in all stages, got {named}")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_are_comparable(self) -> Self:
+        if self.evaluate.max_new_tokens != self.export.max_new_tokens:
+            raise ValueError("max_new_tokens must be the same in evaluate and export")
+        return self
+
+    @model_validator(mode="after")
+    def _line_fills_in(self) -> Self:
+        if self.register_.recipe:
+            raise ValueError("register.recipe is filled in by the line; leave it out")
         return self
 
     def stages(self) -> tuple[Stage, ...]:
@@ -73,7 +99,13 @@ class Recipe(Document):
         section = self.section(stage)
         if section is None:
             raise UserError(f"recipe {self.name} has no section {stage}: its clips come from {self.ingest.root}")
-        return canonical_json(section.data()).decode()
+        # The registry keeps the whole recipe beside each version.
+        more = {"recipe": self.text()} if stage == "register" else {}
+        return canonical_json({**section.data(), **more}).decode()
+
+    def text(self) -> str:
+        """The recipe as YAML, with every default written out."""
+        return yaml.safe_dump(self.data(), sort_keys=False, allow_unicode=True, width=110)
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -15,10 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from hazardline import environment
-from hazardline.code_digest import code_digest
+from hazardline.champion import CHAMPION, ChampionConfig
+from hazardline.code_digest import PACKAGE_ROOT
 from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.files import canonical_json, digest_json, sha256_file, sha256_tree
@@ -28,6 +27,7 @@ from hazardline.stages import Stage, stage_named
 from hazardline.store import DamagedError, StageRecord, Store, describe_files, output_digest
 
 USER_ERROR_STATUS = 2
+_LONGEST_NAME_BYTES = 255
 DEPENDENCIES = (
     "av",
     "mlflow",
@@ -47,7 +47,13 @@ DEPENDENCIES = (
 """Libraries whose version changes what stages make."""
 
 
-def run_stage(stage: str, section_json: str, input_records: Mapping[str, str], record_path: str) -> StageRecord:
+def run_stage(
+    stage: str,
+    section_json: str,
+    input_records: Mapping[str, str],
+    record_path: str,
+    champion_of: str | None = None,
+) -> StageRecord:
     """Run a stage or reuse its stored output, and write its record.
 
     Args:
@@ -55,6 +61,7 @@ def run_stage(stage: str, section_json: str, input_records: Mapping[str, str], r
         section_json: its recipe section as JSON.
         input_records: upstream stage to the path of its record.
         record_path: where to write the record.
+        champion_of: for the gate, the registered model whose champion it compares the candidate with.
 
     Raises:
         SystemExit: with status 2, after one line on stderr, where something that the user can mend is wrong.
@@ -65,7 +72,11 @@ def run_stage(stage: str, section_json: str, input_records: Mapping[str, str], r
         found = stage_named(stage)
         config = found.config_class().parse_json(section_json, f"section {stage}")
         records = {name: StageRecord.read(Path(path)) for name, path in input_records.items()}
-        record = make_or_reuse(found, config, records, Store(environment.store_root()), _reporter(stage))
+        store, reporter = Store(environment.store_root()), _reporter(stage)
+        if champion_of is not None:
+            champion = ChampionConfig(model_name=champion_of)
+            records["champion"] = make_or_reuse(CHAMPION, champion, {}, store, reporter)
+        record = make_or_reuse(found, config, records, store, reporter)
     except UserError as error:
         emit({"state": "failed", "error": str(error)})
         print(f"{stage}: {error}", file=sys.stderr, flush=True)
@@ -93,7 +104,7 @@ def make_or_reuse(
         UserError: an input is missing or damaged, or the stage met something that the user can mend.
     """
     begin = time.monotonic()
-    _check_inputs(stage, inputs, store)
+    _check_inputs(stage, inputs)
     for left in store.sweep():
         reporter.note(f"removed {left.name}, left by a run that was killed")
     key = cache_key(stage, config, inputs)
@@ -103,29 +114,42 @@ def make_or_reuse(
             reporter.note("waited for another run that was making the same output")
         record = _reusable(stage, name, store, reporter)
         if record is None:
-            record = _make(stage, config, inputs, store, name, reporter)
-        elapsed_s = round(time.monotonic() - begin, 3)
-        cost: dict[str, Any] = {"wall_s": elapsed_s, "peak_rss_mb": memory.peak_mb}
-        if not record.cached:
-            record = record.model_copy(update={**cost, "made_wall_s": elapsed_s})
-            store.keep(stage.name, name, record)
+            with store.making(stage.name, name) as out:
+                summary = _run(stage, config, inputs, out, reporter)
+                files = describe_files(out)
+                wall_s = round(time.monotonic() - begin, 3)
+                record = StageRecord(
+                    stage=stage.name,
+                    key=key,
+                    uri=store.output(stage.name, name).as_uri(),
+                    content_digest=output_digest(files),
+                    cached=False,
+                    wall_s=wall_s,
+                    peak_rss_mb=memory.peak_mb,
+                    made_wall_s=wall_s,
+                    summary=summary,
+                    inputs={upstream: record.content_digest for upstream, record in inputs.items()},
+                    files=files,
+                )
+                store.keep(stage.name, name, record)
+    cost = {"wall_s": round(time.monotonic() - begin, 3), "peak_rss_mb": memory.peak_mb}
     return record.model_copy(update=cost)
 
 
 def cache_key(stage: Stage, config: Document, inputs: Mapping[str, StageRecord]) -> str:
     """Digest of everything that an output depends on.
 
-    The section with its defaults written out, the contents of the files and folders that the section names (its
-    `Path` fields), the digests of the inputs, the code that the stage uses (`code_digest`), and the versions of
-    Python and of the libraries that matter.
+    The section with its defaults written out, the contents of the files and folders that the section names, the
+    digests of the inputs, the code that the stage uses (`code_digest`), and the versions of Python and of the
+    libraries that matter.
     """
     return digest_json(
         {
             "stage": stage.name,
             "section": config.data(),
-            "files": {str(path): _contents_digest(path) for path in paths_in(config)},
+            "files": {name: _contents_digest(path) for name, path in files_named(config.data()).items()},
             "inputs": {name: record.content_digest for name, record in inputs.items()},
-            "code": code_digest(stage.name),
+            "code": stage.code_digest(),
             "versions": {
                 "python": platform.python_version(),
                 **{name: _version(name) for name in DEPENDENCIES},
@@ -134,50 +158,32 @@ def cache_key(stage: Stage, config: Document, inputs: Mapping[str, StageRecord])
     )
 
 
-def paths_in(value: Any) -> list[Path]:
-    """All `Path` values of a document, also in nested documents, lists and mappings."""
-    if isinstance(value, Path):
-        return [value]
-    if isinstance(value, BaseModel):
-        value = [getattr(value, name) for name in type(value).model_fields]
-    elif isinstance(value, Mapping):
+def files_named(value: Any) -> dict[str, Path]:
+    """Every string in plain data that is the path of something on disk, with that path.
+
+    A path is absolute, or relative to the working folder or to the source checkout. A string that only happens to be
+    the name of a file costs a digest and does no harm.
+    """
+    if isinstance(value, str):
+        places = [Path(value), PACKAGE_ROOT.parents[1] / value]
+        found = [place for place in places if value and _is_on_disk(place)]
+        return {value: found[0]} if found else {}
+    if isinstance(value, Mapping):
         value = list(value.values())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [path for item in value for path in paths_in(item)]
-    return []
+    if isinstance(value, list):
+        return {name: path for item in value for name, path in files_named(item).items()}
+    return {}
 
 
-def _make(
-    stage: Stage,
-    config: Document,
-    inputs: Mapping[str, StageRecord],
-    store: Store,
-    name: str,
-    reporter: Reporter,
-    elapsed_s: Callable[[], float],
-) -> StageRecord:
-    run = stage.run_function()
-    with store.making(stage.name, name) as out:
-        folders = {upstream: record.output for upstream, record in inputs.items()}
-        summary = run(config, folders, out, reporter)
-        _refuse_making_path(stage, out, summary)
-        files = describe_files(out)
-        wall_s = round(elapsed_s(), 3)
-        record = StageRecord(
-            stage=stage.name,
-            key=name.partition("-")[0],
-            uri=store.output(stage.name, name).as_uri(),
-            content_digest=output_digest(files),
-            cached=False,
-            wall_s=wall_s,
-            peak_rss_mb=0.0,
-            made_wall_s=wall_s,
-            summary=summary,
-            inputs={upstream: record.content_digest for upstream, record in inputs.items()},
-            files=files,
-        )
-        store.keep(stage.name, name, record)
-    return record
+def _run(
+    stage: Stage, config: Document, inputs: Mapping[str, StageRecord], out: Path, reporter: Reporter
+) -> dict[str, Any]:
+    """Do a stage's work in an empty folder; what it says of itself, as plain data."""
+    summary = stage.run_function()(
+        config, {upstream: record.output for upstream, record in inputs.items()}, out, reporter
+    )
+    refuse_making_path(stage.name, out, summary)
+    return summary
 
 
 def _reusable(stage: Stage, name: str, store: Store, reporter: Reporter) -> StageRecord | None:
@@ -190,7 +196,7 @@ def _reusable(stage: Stage, name: str, store: Store, reporter: Reporter) -> Stag
     return record.model_copy(update={"cached": True}) if record is not None else None
 
 
-def _check_inputs(stage: Stage, inputs: Mapping[str, StageRecord], store: Store) -> None:
+def _check_inputs(stage: Stage, inputs: Mapping[str, StageRecord]) -> None:
     missing = set(stage.inputs) - set(stage.optional_inputs) - set(inputs)
     if missing:
         raise UserError(f"{stage.name} needs the output of {', '.join(sorted(missing))}, which was not given")
@@ -206,19 +212,29 @@ def _check_inputs(stage: Stage, inputs: Mapping[str, StageRecord], store: Store)
             )
 
 
-def _refuse_making_path(stage: Stage, out: Path, summary: dict[str, Any]) -> None:
-    """An output is renamed when it is whole: what names its temporary folder would point nowhere."""
+def refuse_making_path(stage: str, out: Path, summary: dict[str, Any]) -> None:
+    """See that neither a summary nor a JSON document names the folder that an output is made in.
+
+    An output is renamed when it is whole, so that such a name would point nowhere.
+
+    Raises:
+        ValueError: one does; the stage is to be mended.
+    """
     needle = str(out).encode()
     holders = ["the summary"] if needle in canonical_json(summary) else []
     holders += [path.name for path in out.rglob("*.json") if needle in path.read_bytes()]
     if holders:
-        raise ValueError(f"{stage.name} wrote the name of its temporary folder into {', '.join(holders)}")
+        raise ValueError(f"{stage} wrote the name of its temporary folder into {', '.join(holders)}")
+
+
+def _is_on_disk(path: Path) -> bool:
+    return all(len(part.encode()) <= _LONGEST_NAME_BYTES for part in path.parts) and path.exists()
 
 
 def _contents_digest(path: Path) -> str:
     if path.is_dir():
         return sha256_tree(path)
-    return sha256_file(path) if path.is_file() else "absent"
+    return sha256_file(path)
 
 
 def _version(distribution: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from hazardline.code_digest import code_digest
 from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.progress import Reporter
@@ -38,9 +39,9 @@ class Stage:
     name: str
     description: str
     inputs: tuple[str, ...] = ()
-    """Upstream stages whose output folders it reads."""
+    """Upstream stages whose output folders it reads. `champion` is no stage; see `hazardline.champion`."""
     optional_inputs: tuple[str, ...] = ()
-    """Inputs that a line may lack: footage on disk needs no simulator."""
+    """Inputs that may be lacking: footage on disk needs no simulator, and a first candidate meets no champion."""
     is_cacheable: bool = True
     """False for a stage whose work is an effect outside of its output folder: it runs every time."""
 
@@ -54,6 +55,10 @@ class Stage:
         """The stage's work. Importing it may import heavy libraries."""
         function: RunFunction = importlib.import_module(f"hazardline.{self.name}.stage").run
         return function
+
+    def code_digest(self) -> str:
+        """Digest of the code that the stage's outputs depend on."""
+        return code_digest(self.name)
 
 
 STAGES: tuple[Stage, ...] = (
@@ -90,7 +95,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="gate",
         description="Decide by the policy whether the candidate may be promoted, with every reason.",
-        inputs=("evaluate",),
+        inputs=("evaluate", "champion"),
+        optional_inputs=("champion",),
     ),
     Stage(
         name="register",

@@ -71,6 +71,20 @@ class StageRecord(Document):
         """The output folder."""
         return Path(unquote(urlsplit(self.uri).path))
 
+    def metadata(self) -> dict[str, str | int | float | bool]:
+        """What a pipeline's user interface shows of the output: digest, cost, and the summary's plain values."""
+        plain = {name: value for name, value in self.summary.items() if isinstance(value, str | int | float | bool)}
+        return {
+            **plain,
+            "stage": self.stage,
+            "store_uri": self.uri,
+            "content_digest": self.content_digest,
+            "cached": self.cached,
+            "num_files": len(self.files),
+            "wall_s": self.wall_s,
+            "peak_rss_mb": self.peak_rss_mb,
+        }
+
 
 def describe_files(output: Path) -> dict[str, StoredFile]:
     """Size and digest of every file below a folder, by relative path.

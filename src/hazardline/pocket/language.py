@@ -101,8 +101,8 @@ def corpus_texts(clips: Sequence[corpus.CorpusClip], seed: int) -> Iterator[str]
 class Whitening:
     """Makes the encoder's features white: `(features - mean) @ matrix`.
 
-    The frozen features vary by factors of a thousand between directions; a language model that sees them raw answers every
-    clip alike. The map is folded into the projector's first layer when the checkpoint is written.
+    The frozen features vary by factors of a thousand between directions; a language model that sees them raw answers
+    every clip alike. The map is folded into the projector's first layer when the checkpoint is written.
     """
 
     mean: Tensor

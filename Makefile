@@ -1,0 +1,66 @@
+# The line with one command. `make help` lists the targets.
+
+PYTHON ?= python3.11
+RECIPE ?= recipes/crashchat_pocket.yaml
+UI_PORT ?= 5000
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed.stamp
+HOME_FOLDER = $${HAZARDLINE_HOME:-.hazardline}
+
+# Two OpenMP threads that spin on a shared machine are slower than one; deepspeed must not compile anything.
+export OMP_WAIT_POLICY := passive
+export DS_BUILD_OPS := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types compile ui pocket-base bench clean check-machine
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(STAMP) ## Install what is needed and run the whole line (RECIPE=recipes/crashchat_pocket.yaml).
+	@$(BIN)/python -m pipelines run $(RECIPE)
+
+test: lint types ## Install what is needed and run lint, types and all tests.
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Check style and format.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Check types.
+	@$(BIN)/mypy --strict src
+
+compile: $(STAMP) ## Write the pipeline YAML that a Kubeflow user interface takes.
+	@$(BIN)/python -m pipelines compile $(RECIPE)
+
+ui: $(STAMP) ## Open the MLflow user interface on what runs have logged (UI_PORT=5000).
+	@$(BIN)/python -m hazardline ui --port $(UI_PORT)
+
+pocket-base: $(STAMP) ## Pre-train the pocket base anew (under an hour on two cores; it is in the repository already).
+	@$(BIN)/python -m hazardline.pocket
+
+bench: $(STAMP) ## Run the benchmarks.
+	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+clean: ## Remove what runs left behind: store, runs, MLflow database, demo keys, device slots, tool caches.
+	@rm -rf "$(HOME_FOLDER)" build dist .pytest_cache .mypy_cache .ruff_cache
+	@find . -path ./$(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt | check-machine
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo >&2 \
+	  "A virtual environment could not be made with $(PYTHON). On Debian: apt-get install python3.11-venv"; exit 1; }
+	@echo "Installing into $(VENV) (several GB the first time) ..."
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[pipelines,dev]'
+	@touch $@
+
+# Only looked at when something is to be installed: each message names what is missing and where it is.
+check-machine:
+	@test -f $(STAMP) || command -v $(PYTHON) >/dev/null || { echo >&2 \
+	  "$(PYTHON) was not found; hazardline needs Python 3.11 (on Debian: apt-get install python3.11 python3.11-venv), or give its path: make PYTHON=..."; exit 1; }
+	@test -f $(STAMP) || $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo >&2 \
+	  "$(PYTHON) is not Python 3.11; give one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -f $(STAMP) || $(PYTHON) -c 'import ctypes; ctypes.CDLL("libX11.so.6")' 2>/dev/null || { echo >&2 \
+	  "libX11.so.6 was not found; the simulator's renderer needs it (on Debian: apt-get install libx11-6)"; exit 1; }

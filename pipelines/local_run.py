@@ -1,0 +1,206 @@
+"""Runs a recipe's pipeline on this machine with KFP's local runner, one process a task, and shows how far it is.
+
+KFP prints a great deal: it goes to a log file in the run's folder, with everything that stages print. What the user
+sees is drawn from the events that stages write.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from kfp import local
+from rich.console import Console
+
+from hazardline import environment
+from hazardline.cli.display import EventTail, ProgressDisplay
+from hazardline.recipe import Recipe
+from hazardline.stage_runner import USER_ERROR_STATUS
+from hazardline.store import StageRecord
+
+from pipelines.fine_tune import arguments_of, pipeline_for
+
+DEFECT_STATUS = 1
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one run leaves its log, its events and its summary."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run."""
+        return self.path.name
+
+    @property
+    def log(self) -> Path:
+        """Everything that KFP and the stages printed."""
+        return self.path / "pipeline.log"
+
+    @property
+    def events(self) -> Path:
+        """What the stages said of their progress, one JSON document a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """What came of it."""
+        return self.path / "summary.json"
+
+
+@dataclass
+class Outcome:
+    """How a run ended."""
+
+    wall_s: float
+    status: int
+    records: dict[str, StageRecord] = field(default_factory=dict)
+    """Record of every stage that ended well, in the order of their ends."""
+    failed_stage: str | None = None
+    error: str | None = None
+
+
+def new_run_folder(recipe: Recipe, recipe_file: Path) -> RunFolder:
+    """A folder for a new run, with a copy of the recipe."""
+    run_id = f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    folder = RunFolder(environment.home() / "runs" / run_id)
+    folder.path.mkdir(parents=True)
+    shutil.copyfile(recipe_file, folder.path / "recipe.yaml")
+    return folder
+
+
+def run_locally(recipe: Recipe, folder: RunFolder, console: Console) -> Outcome:
+    """Run the line to its end or to the first failure, drawing progress on the console."""
+    begin = time.monotonic()
+    watcher = _Watcher(folder, ProgressDisplay(console, [stage.name for stage in recipe.stages()]))
+    status = 0
+    with (
+        watcher,
+        folder.log.open("w", encoding="utf-8", buffering=1) as log,
+        _stage_environment(folder),
+        _stages_end_with_the_run(),
+    ):
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                _run_pipeline(recipe, folder)
+            except RuntimeError as error:
+                print(f"KFP: {error}")
+                status = DEFECT_STATUS
+    outcome = Outcome(wall_s=round(time.monotonic() - begin, 2), status=status, records=watcher.records)
+    if status:
+        _explain(outcome, watcher)
+    return outcome
+
+
+def _run_pipeline(recipe: Recipe, folder: RunFolder) -> None:
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(folder.path / "kfp"),
+        workspace_root=str(folder.path / "workspace"),
+        raise_on_error=True,
+    )
+    pipeline_for(recipe)(**arguments_of(recipe))
+
+
+@contextlib.contextmanager
+def _stage_environment(folder: RunFolder) -> Iterator[None]:
+    """Addresses for the stages' processes, which inherit this environment."""
+    wanted = {
+        environment.HOME: str(environment.home()),
+        environment.STORE: str(environment.store_root()),
+        environment.EVENTS: str(folder.events),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _stages_end_with_the_run() -> Iterator[None]:
+    """Take a running stage down with this process when it is asked to end: it would work on unseen otherwise."""
+
+    def end(number: int, frame: object) -> None:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _explain(outcome: Outcome, watcher: "_Watcher") -> None:
+    """Say which stage failed and why, from its last event; a stage that was killed could not write one."""
+    if watcher.failure is not None:
+        outcome.failed_stage, outcome.error = watcher.failure["stage"], watcher.failure["error"]
+        is_defect = watcher.failure.get("is_defect", False)
+        outcome.status = DEFECT_STATUS if is_defect else USER_ERROR_STATUS
+    elif watcher.running is not None:
+        outcome.failed_stage = watcher.running
+        outcome.error = "the process was ended from outside (out of memory, or killed)"
+
+
+class _Watcher:
+    """Follows the event file in a thread, feeds the display, and keeps what the end of the run needs."""
+
+    def __init__(self, folder: RunFolder, display: ProgressDisplay) -> None:
+        self.records: dict[str, StageRecord] = {}
+        self.failure: dict[str, Any] | None = None
+        self.running: str | None = None
+        self._display = display
+        self._tail = EventTail(folder.events)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+
+    def __enter__(self) -> "_Watcher":
+        self._display.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._done.set()
+        self._thread.join()
+        self._read()
+        self._display.__exit__(None, None, None)
+
+    def _watch(self) -> None:
+        while not self._done.wait(_POLL_S):
+            self._read()
+            self._display.tick()
+
+    def _read(self) -> None:
+        for event in self._tail.read():
+            self._display.handle(event)
+            state = event.get("state")
+            if state == "started":
+                self.running = event["stage"]
+            elif state == "failed":
+                self.failure, self.running = event, None
+            elif state is not None:
+                self.running = None
+                self.records[event["stage"]] = StageRecord.parse(event["record"], "event")

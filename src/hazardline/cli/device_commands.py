@@ -1,0 +1,110 @@
+"""`hazardline device`: what runs on a vehicle's computer, and the stage by hand. Nothing here imports torch."""
+
+import resource
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hazardline.cli.options import InputOption, OutOption, RecipeOption
+from hazardline.errors import UserError
+
+app = typer.Typer()
+StateOption = Annotated[
+    Path | None, typer.Option("--state", help="Folder of the device; `device` below the hazardline home by default.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def device(
+    context: typer.Context, out: OutOption = None, recipe: RecipeOption = None, inputs: InputOption = None
+) -> None:
+    """Update a device from the repository, check its health, and ask it the six tasks."""
+    if context.invoked_subcommand is None:
+        from hazardline.cli.by_hand import run_stage_by_hand
+
+        run_stage_by_hand("device", recipe, inputs or [], out, {})
+
+
+@app.command("update")
+def update_device(
+    repository: Annotated[
+        str | None, typer.Option(help="Folder, file:// or http(s) address; by default the one of this machine.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Line of releases.")] = "crashchat",
+    channel: Annotated[str, typer.Option(help="Channel to follow.")] = "stable",
+    state: StateOption = None,
+    anchor: Annotated[
+        Path | None, typer.Option(help="Trusted root.json: provisions a device that is not there yet.")
+    ] = None,
+) -> None:
+    """Fetch, verify, stage, check and switch; status 2 where the device keeps what it ran."""
+    from hazardline import environment
+    from hazardline.device.config import DeviceConfig
+    from hazardline.device.health import check_health
+    from hazardline.device.state import DeviceFolder, provision
+    from hazardline.device.update import Request, update
+
+    config = DeviceConfig(state=str(state) if state else None)
+    folder = config.state_folder()
+    if anchor is not None and not anchor.is_file():
+        raise UserError(f"--anchor {anchor}: no such file; expected the root.json of the repository's owner")
+    target = provision(folder, anchor.read_bytes()) if anchor is not None else DeviceFolder(folder)
+    request = Request(repository or str(environment.home() / "repository"), model, channel)
+    outcome = update(
+        target,
+        request,
+        lambda bundle: check_health(bundle, config.health),
+        lambda bundle: check_health(bundle, config.health, max_clips=1),
+    )
+    if outcome.status not in ("installed", "unchanged"):
+        raise UserError(f"{folder}: not updated, {outcome.status} ({outcome.kind}): {outcome.reason}")
+    typer.echo(f"{outcome.status}: {outcome.reason}; {outcome.downloaded_bytes} bytes downloaded")
+
+
+@app.command("status")
+def show_status(state: StateOption = None) -> None:
+    """Say what the device runs, and what it refused."""
+    from hazardline.device.config import DeviceConfig
+    from hazardline.device.state import DeviceFolder
+
+    folder = DeviceConfig(state=str(state) if state else None).state_folder()
+    found = DeviceFolder(folder).read()
+    record = found.record()
+    typer.echo(f"device {folder}")
+    typer.echo(f"runs: slot {found.current}, release {record.version}" if record else "runs: nothing yet")
+    for name, slot in sorted(found.slots.items()):
+        typer.echo(f"slot {name}: release {slot.version}")
+    for digest, refusal in found.refused.items():
+        typer.echo(f"refused {digest[:12]}: {refusal.reason}")
+    if found.last_fall_back:
+        typer.echo(f"last fall-back: {found.last_fall_back}")
+
+
+@app.command("infer")
+def infer(
+    bundle: Annotated[Path, typer.Option(help="Folder of a bundle: an export's `bundle`, or a slot.")],
+    clip: Annotated[Path, typer.Option(help="Video file.")],
+    threads: Annotated[int, typer.Option(min=1, help="Threads within an operator.")] = 1,
+) -> None:
+    """Answer the six tasks about a clip with ONNX Runtime alone."""
+    from hazardline.device.bundle import verify_bundle
+    from hazardline.device.runtime import Bundle
+    from hazardline.video import VideoError
+
+    verify_bundle(bundle)
+    opened = Bundle.open(bundle, num_threads=threads)
+    try:
+        found = opened.answer(clip)
+    except VideoError as error:
+        raise UserError(f"{clip}: cannot be decoded ({error}); expected a video file") from None
+    for task, answer in found.answers.items():
+        typer.echo(f"{task}: {answer}")
+    # ru_maxrss is in KiB on Linux.
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    times = found.timings
+    typer.echo(
+        f"{found.num_frames} frames in {times.total_s:.2f} s (decode {times.decode_s:.2f}, encode "
+        f"{times.encode_s:.2f}, prefix {times.prefill_s:.2f}, answers {times.generate_s:.2f}), peak memory "
+        f"{peak_mb:.0f} MB"
+    )
