@@ -17,8 +17,8 @@ Label = Literal["crash", "near_miss", "normal"]
 Weather = Literal["sunny", "rainy", "snowy", "foggy", "unknown"]
 Light = Literal["day", "night", "unknown"]
 Scene = Literal["urban", "rural", "highway", "unknown"]
-Seconds = Annotated[float, Field(strict=False)]
-"""Seconds; a whole number in the file is taken as one too."""
+Seconds = float
+"""Seconds; a whole number in the file is taken as one too, a text is not."""
 Box = tuple[Seconds, Seconds, Seconds, Seconds]
 """Left, top, right, bottom as fractions of width and height, from the top left corner."""
 

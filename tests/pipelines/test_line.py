@@ -88,16 +88,8 @@ def test_an_unchanged_run_reuses_and_says_so(line: Line) -> None:
 def test_a_changed_section_makes_its_stage_anew_and_what_reads_it(line: Line) -> None:
     line.data["train"]["seed"] = 11
     line.run()
-    # The changed adapters are scored alike, so what reads only the scores is reused.
-    assert line.made() == ["train", "evaluate", "register", "export", "release", "device"] or line.made() == [
-        "train",
-        "evaluate",
-        "gate",
-        "register",
-        "export",
-        "release",
-        "device",
-    ]
+    # Evaluation is made anew and comes out the same here, so the gate, which reads nothing else, is reused.
+    assert line.made() == ["train", "evaluate", "register", "export", "release", "device"]
 
 
 def test_a_closed_gate_ends_the_line_after_register(line: Line) -> None:

@@ -9,11 +9,11 @@ of workers.
 """
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,10 @@ from hazardline.progress import Reporter
 from hazardline.tasks import ANSWERED_BY, LOCALIZATION_TASKS, TASKS, Branch, Task
 
 MODELS = ("candidate", "base")
-_FIRST_PASS: tuple[Task, ...] = tuple(task for task in TASKS if task not in LOCALIZATION_TASKS)
+_PASSES: tuple[tuple[Task, ...], ...] = (
+    tuple(task for task in TASKS if task not in LOCALIZATION_TASKS),
+    LOCALIZATION_TASKS,
+)
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,22 @@ class Questions:
 
 @dataclass(frozen=True)
 class _Job:
-    clip_id: str
+    """Questions to one clip in one pass; `branch` is None for the base."""
+
     features: StoredClip
-    referenced: frozenset[Task]
+    branch: Branch | None
+    tasks: tuple[Task, ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Worker:
-    """What a worker process holds: the model with its branches, the prompter and the questions."""
+    """What a worker process holds; `model` is the one of the pass that it is in."""
 
-    model: Any
-    prompter: Any
     checkpoints: Checkpoints
     questions: Questions
+    prompter: Any
+    branch: Branch | None = None
+    model: Any = None
 
 
 _worker: _Worker | None = None
@@ -102,15 +108,44 @@ def worker_pool(checkpoints: Checkpoints, questions: Questions, num_workers: int
 
 
 def answer_clips(
-    pool: ProcessPoolExecutor, clips: Sequence[Clip], features: Features, reporter: Reporter
+    pool: ProcessPoolExecutor, checkpoints: Checkpoints, clips: Sequence[Clip], features: Features, reporter: Reporter
 ) -> dict[str, ModelAnswers]:
-    """Answers of every model: model name -> clip_id -> task -> answer."""
-    jobs = [_Job(clip.clip_id, features[clip.clip_id], frozenset(clip.references)) for clip in clips]
-    reporter.phase("answer questions", len(jobs))
-    found: dict[str, ModelAnswers] = {model: {} for model in MODELS}
-    for job, by_model in zip(jobs, pool.map(_answer, jobs), strict=True):
-        for model, answers in by_model.items():
-            found[model][job.clip_id] = answers
+    """Answers of every model: model name -> clip_id -> task -> answer.
+
+    One pass over all clips follows the other, so that a worker changes its model a few times only.
+    """
+    reporter.phase("answer questions", 2 * len(MODELS) * len(clips))
+    found: dict[str, ModelAnswers] = {}
+    for model in MODELS:
+        branches = [checkpoints.branch_for(tasks[0]) if model == "candidate" else None for tasks in _PASSES]
+        first = _run_pass(pool, branches[0], clips, features, {clip.clip_id: _PASSES[0] for clip in clips}, reporter)
+        sent_on = {clip_id for clip_id, answers in first.items() if says_yes(answers)}
+        asked = {
+            clip.clip_id: tuple(t for t in _PASSES[1] if clip.clip_id in sent_on or t in clip.references)
+            for clip in clips
+        }
+        second = _run_pass(pool, branches[1], clips, features, asked, reporter)
+        found[model] = {
+            clip_id: answers | {t: replace(a, asked=clip_id in sent_on) for t, a in second[clip_id].items()}
+            for clip_id, answers in first.items()
+        }
+    return found
+
+
+def _run_pass(
+    pool: ProcessPoolExecutor,
+    branch: Branch | None,
+    clips: Sequence[Clip],
+    features: Features,
+    tasks: Mapping[str, tuple[Task, ...]],
+    reporter: Reporter,
+) -> ModelAnswers:
+    chosen = [clip for clip in clips if tasks[clip.clip_id]]
+    jobs = [_Job(features[clip.clip_id], branch, tasks[clip.clip_id]) for clip in chosen]
+    reporter.advance(len(clips) - len(chosen))
+    found: ModelAnswers = {clip.clip_id: {} for clip in clips}
+    for clip, answers in zip(chosen, pool.map(_answer, jobs), strict=True):
+        found[clip.clip_id] = answers
         reporter.advance()
     return found
 
@@ -119,60 +154,47 @@ def _load_worker(checkpoints: Checkpoints, questions: Questions) -> None:
     """Initializer of a worker process."""
     import torch
 
-    from hazardline.vlm.model import load_branches
     from hazardline.vlm.text import Prompter
 
     global _worker
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    model = load_branches(checkpoints.base, {str(branch): path for branch, path in checkpoints.adapters.items()})
-    _worker = _Worker(model, Prompter.load(checkpoints.base), checkpoints, questions)
+    _worker = _Worker(checkpoints, questions, Prompter.load(checkpoints.base))
 
 
-def _loaded() -> _Worker:
-    assert _worker is not None, "the initializer runs first"
-    return _worker
+def _model_for(worker: _Worker, branch: Branch | None) -> Any:
+    """The base, or the base with a branch merged into its weights (fewer and larger products a step)."""
+    from hazardline.vlm.model import load_base, load_branches
+
+    if worker.model is None or worker.branch != branch:
+        worker.model = None  # one model in memory at a time
+        if branch is None:
+            worker.model = load_base(worker.checkpoints.base)
+        else:
+            adapters = {str(branch): worker.checkpoints.adapters[branch]}
+            worker.model = load_branches(worker.checkpoints.base, adapters).merge_and_unload().eval()
+        worker.branch = branch
+    return worker.model
 
 
-def _answer(job: _Job) -> dict[str, dict[Task, Answer]]:
+def _answer(job: _Job) -> dict[Task, Answer]:
     import torch
 
-    worker = _loaded()
-    features = torch.from_numpy(job.features.load())
-    prefix = worker.prompter.prefix(job.features.times_s)
-    return {model: _answer_model(worker, model, job, prefix, features) for model in MODELS}
-
-
-def _answer_model(worker: _Worker, model: str, job: _Job, prefix: list[int], features: Any) -> dict[Task, Answer]:
-    answers = _pass(worker, model, _FIRST_PASS, prefix, features)
-    is_sent_on = says_yes(answers)
-    second = [task for task in LOCALIZATION_TASKS if is_sent_on or task in job.referenced]
-    for task, answer in _pass(worker, model, second, prefix, features).items():
-        answers[task] = Answer(answer.text, asked=is_sent_on)
-    return {task: answers[task] for task in TASKS if task in answers}
-
-
-def _pass(worker: _Worker, model: str, tasks: Iterable[Task], prefix: list[int], features: Any) -> dict[Task, Answer]:
-    """Answers of one pass; its tasks share a branch, and so the prefix."""
     from hazardline.vlm.generate import answer
-    from hazardline.vlm.model import use_branch
 
-    asked = list(tasks)
-    if not asked:
-        return {}
+    worker = _worker
+    assert worker is not None, "the initializer runs first"
     prompter, questions = worker.prompter, worker.questions
-    branch = worker.checkpoints.branch_for(asked[0]) if model == "candidate" else None
-    with use_branch(worker.model, branch):
-        generated = answer(
-            worker.model,
-            prefix,
-            features,
-            [prompter.question(questions.texts[task]) for task in asked],
-            [questions.max_new_tokens[task] for task in asked],
-            prompter.end_id,
-        )
+    generated = answer(
+        _model_for(worker, job.branch),
+        prompter.prefix(job.features.times_s),
+        torch.from_numpy(job.features.load()),
+        [prompter.question(questions.texts[task]) for task in job.tasks],
+        [questions.max_new_tokens[task] for task in job.tasks],
+        prompter.end_id,
+    )
     found = {}
-    for task, item in zip(asked, generated, strict=True):
+    for task, item in zip(job.tasks, generated, strict=True):
         score = None
         if task == "crash_recognition":
             score = float(item.first_logits[prompter.yes_id] - item.first_logits[prompter.no_id])

@@ -40,7 +40,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, reporter:
         config: the section.
         inputs: `ingest`, `split`, `synthesize` and `train`.
         out: empty folder.
-        reporter: a unit a clip, then a unit a model that is scored.
+        reporter: a unit a clip and pass, then a unit a model that is scored.
 
     Returns:
         `num_test_clips`, `metrics` by model and name as `{value, interval, n}`, `ceiling` in the same form, `counts`.
@@ -122,7 +122,7 @@ def _infer(
             parts = splits.train, splits.validation, splits.test
             settings = config.ceiling_probe, config.num_resamples, config.seed
             probe = pool.submit(measure_ceiling, *parts, features, *settings)
-        answers = answer_clips(pool, splits.test, features, reporter)
+        answers = answer_clips(pool, checkpoints, splits.test, features, reporter)
         return answers, probe.result() if probe is not None else {}
 
 

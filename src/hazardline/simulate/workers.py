@@ -45,7 +45,7 @@ class _Worker:
     def __init__(self, job: dict[str, Any], scenes: list[SceneName], answers: "SimpleQueue[_Answer]") -> None:
         self.scenes = deque(scenes)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, *WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
