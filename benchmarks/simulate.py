@@ -69,7 +69,6 @@ def time_stage(config: SimulateConfig) -> dict[str, Any]:
         "clips_per_minute_with_start": round(60 * clips / wall_s, 1),
         "mean_clip_s": round(summary["seconds"] / clips, 2),
         "mean_size_bytes": size // clips,
-        "attempts": summary["attempts"],
         "scenes": summary["scenes"],
         "rejected": summary["rejected"],
         "failures": summary["failures"],

@@ -1,7 +1,7 @@
 """Greedy answers to several questions about one clip on one prefix cache.
 
-Questions and answers stand one behind another in the same cache, and a mask lets each see the prefix and itself. So nothing
-is padded, the prefix is never copied, and the tokens are those of a separate call for each question.
+Questions and answers stand one behind another in the same cache, and a mask lets each see the prefix and itself. So
+nothing is padded, the prefix is never copied, and the tokens are those of a separate call for each question.
 """
 
 from collections.abc import Callable, Sequence

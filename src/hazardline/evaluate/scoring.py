@@ -39,7 +39,6 @@ class Canon:
     """The closed sets that free text is judged by: families of descriptions, and the distinct reference answers."""
 
     families: FamilyIndex
-    family_names: tuple[str, ...]
     classes: dict[Task, dict[str, int]]
     """For each text task the normalised reference answers of all splits, numbered in alphabetical order."""
 
@@ -55,8 +54,7 @@ class Canon:
         for task in TEXTS.values():
             answers = {text.normalised(clip.references[task]) for clip in (*train, *others) if task in clip.references}
             classes[task] = {answer: number for number, answer in enumerate(sorted(answers))}
-        names = sorted({*families.family_of.values(), *(clip.scenario for clip in (*train, *others))})
-        return cls(families, tuple(names), classes)
+        return cls(families, classes)
 
     def true_family(self, clip: Clip) -> str:
         """The family of the reference description, or the clip's scenario if training never used that description."""

@@ -8,6 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
+from hazardline.environment import home
 from hazardline.errors import UserError
 from hazardline.native import MANIFEST_NAME
 from hazardline.pocket import corpus, language, vision
@@ -69,8 +70,9 @@ def _simulate(root: Path, settings: PocketSettings, reporter: Reporter) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write; must not exist")
-    parser.add_argument("--work", type=Path, required=True, help="folder for clips and features (about 8 GB)")
+    folder = home() / "pocket-base"
+    parser.add_argument("--out", type=Path, default=folder / "checkpoint", help="folder to write; must not exist")
+    parser.add_argument("--work", type=Path, default=folder / "work", help="folder for clips and features (about 8 GB)")
     parser.add_argument("--settings", type=Path, help="JSON file with other settings (pocket/settings.py)")
     arguments = parser.parse_args()
     settings = PocketSettings.read(arguments.settings) if arguments.settings else PocketSettings()
@@ -78,7 +80,3 @@ def main() -> None:
         build(arguments.out, arguments.work, settings, TextReporter())
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
-
-
-if __name__ == "__main__":
-    main()

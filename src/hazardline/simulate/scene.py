@@ -49,11 +49,6 @@ class SceneResult:
     rows: list[dict[str, Any]] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def attempts(self) -> int:
-        """Samples taken."""
-        return self.rejected.total() + bool(self.rows)
-
 
 def make_scene(config: SimulateConfig, name: SceneName, renderer: Renderer, out: Path) -> SceneResult:
     """Sample, simulate, render and write one scene into `out/videos`."""
@@ -84,9 +79,11 @@ def _try_pair(
     stage, outcome = simulate(scenario, config.fps)
     if outcome.verdict != "crash":
         return outcome.reason or outcome.verdict
+    if not _fits_window(stage, outcome):
+        return "the crash comes too early for its place in the clip"
     if not _in_view(stage, outcome, config):
         return "the crash is out of view"
-    found = find_twin(scenario, config.fps, lambda twin, end: _in_view(twin, end, config))
+    found = find_twin(scenario, config.fps, lambda twin, end: _fits_window(twin, end) and _in_view(twin, end, config))
     if found is None:
         return "no near-miss twin in view"
     twin_stage, twin_outcome = found
@@ -121,6 +118,12 @@ def _finish(stage: Stage, event_s: float) -> None:
     """Run on to the last frame of the clip's window."""
     frames = first_frame(stage, event_s) + stage.scenario.around.clip_frames
     stage.world.run_until(max(stage.world.time_s, frames / stage.world.fps))
+
+
+def _fits_window(stage: Stage, outcome: Outcome) -> bool:
+    """Whether the clip can begin early enough to put the event at its own fraction."""
+    around = stage.scenario.around
+    return outcome.event_s * stage.world.fps >= around.event_fraction * around.clip_frames - 0.5
 
 
 def _in_view(stage: Stage, outcome: Outcome, config: SimulateConfig) -> bool:

@@ -30,16 +30,22 @@ def run(config: SimulateConfig, inputs: Mapping[str, Path], out: Path, reporter:
     reporter.phase("scenes", len(names))
     (out / "videos").mkdir()
     made: dict[SceneName, SceneResult] = {}
+    rejected: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
     for result in make_scenes(config, names, out):
         reporter.advance()
-        if isinstance(result, SceneResult) and result.rows:
-            made[result.name] = result
-            continue
-        reason = "no sample fits" if isinstance(result, SceneResult) else f"worker died ({result.exit_code})"
+        if isinstance(result, SceneResult):
+            rejected.update(result.rejected)
+            if result.rows:
+                made[result.name] = result
+                continue
+            reason = f"no sample fits ({_counts(result.rejected)})"
+        else:
+            reason = f"its worker died (exit code {result.exit_code})"
         where = f"{result.name.sort} {result.name.number}"
         failures.append({"scene": where, "family": result.family, "seed": result.seed, "reason": reason})
         reporter.note(f"scene {where} ({result.family}, seed {result.seed}) was given up: {reason}")
+    failures.sort(key=lambda failure: str(failure["scene"]))
     if len(failures) > MAX_FAILED_SHARE * len(names):
         raise UserError(
             f"simulate: {len(failures)} of {len(names)} scenes could not be made (first: {failures[0]}); expected at "
@@ -48,20 +54,17 @@ def run(config: SimulateConfig, inputs: Mapping[str, Path], out: Path, reporter:
     ordered = [made[name] for name in names if name in made]
     rows = [row for result in ordered for row in result.rows]
     write_jsonl(out / MANIFEST_NAME, rows)
-    return _summary(rows, ordered, failures)
+    return {**_summary(rows), "scenes": len(made), "rejected": dict(sorted(rejected.items())), "failures": failures}
 
 
-def _summary(rows: list[dict[str, Any]], made: list[SceneResult], failures: list[dict[str, Any]]) -> dict[str, Any]:
-    rejected: Counter[str] = Counter()
-    for result in made:
-        rejected.update(result.rejected)
+def _counts(rejected: Counter[str]) -> str:
+    return ", ".join(f"{reason}: {count}" for reason, count in rejected.most_common())
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "clips": len(rows),
         "labels": dict(sorted(Counter(row["label"] for row in rows).items())),
         "scenarios": dict(sorted(Counter(row["scenario"] for row in rows).items())),
         "seconds": round(sum(row["ground_truth"]["num_frames"] / row["ground_truth"]["fps"] for row in rows), 1),
-        "scenes": len(made),
-        "attempts": sum(result.attempts for result in made),
-        "rejected": dict(sorted(rejected.items())),
-        "failures": failures,
     }
