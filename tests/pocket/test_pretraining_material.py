@@ -171,7 +171,7 @@ def test_white_tokens_cost_nothing_and_correlated_ones_do() -> None:
 def test_whitening_folds_into_the_projector() -> None:
     import torch
 
-    from hazardline.pocket.language import Whitening
+    from hazardline.vlm.whitening import Whitening
 
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(4000, 8, generator=generator) @ torch.randn(8, 8, generator=generator) + 2

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,8 +36,8 @@ from hazardline.vlm.model import encode, projector_noise
 from hazardline.vlm.pixels import frames_to_patches
 from hazardline.vlm.text import TOKENIZER_NAME, Prompter
 from hazardline.vlm.tree import AnswerLosses, ClipRow, TimeTargets, Turn, answer_losses
+from hazardline.vlm.whitening import Whitening
 
-WHITENING_NAME = "feature_whitening.safetensors"
 _PHASES = (0, 1)
 _TEXTS_PER_CLIP = 40
 
@@ -95,34 +95,6 @@ def corpus_texts(clips: Sequence[corpus.CorpusClip], seed: int) -> Iterator[str]
     for question, answer in handbook(rng, 6 * len(clips)):
         yield f"{question} {answer}"
     yield from ["<|im_start|>user\n", "\n", "assistant\n", " Yes", " No"] * 200
-
-
-@dataclass(frozen=True)
-class Whitening:
-    """Makes the encoder's features white: `(features - mean) @ matrix`.
-
-    The frozen features vary by factors of a thousand between directions; a language model that sees them raw answers
-    every clip alike. The map is folded into the projector's first layer when the checkpoint is written.
-    """
-
-    mean: Tensor
-    matrix: Tensor
-
-    @classmethod
-    def fit(cls, features: Tensor, floor: float = 2e-3) -> "Whitening":
-        """From features (tokens, width); directions of less variance than `floor` are not blown up further."""
-        values, directions = torch.linalg.eigh(torch.cov(features.double().T))
-        matrix = directions * (values.clamp(min=0) + floor).rsqrt()
-        return cls(features.double().mean(dim=0).float(), matrix.float().contiguous())
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """White features, the same shape."""
-        return (features - self.mean) @ self.matrix
-
-    def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight and bias of a linear layer on raw features that does what the given one does on white ones."""
-        raw = weight @ self.matrix.T
-        return raw, bias - raw @ self.mean
 
 
 def fit_whitening(clips: Sequence[corpus.CorpusClip], work: Path) -> Whitening:
@@ -352,6 +324,6 @@ def _save(
     weight, bias = "model.projector.readout.0.weight", "model.projector.readout.0.bias"
     state[weight], state[bias] = whitening.folded(state[weight], state[bias])
     model.save_pretrained(folder, state_dict={name: value.to(torch.float16) for name, value in state.items()})
-    save_file({"mean": whitening.mean, "matrix": whitening.matrix}, folder / WHITENING_NAME)
+    whitening.save(folder)
     tokenizer.save(str(folder / TOKENIZER_NAME))
     settings.layout.write(folder / LAYOUT_NAME)

@@ -18,6 +18,7 @@ from hazardline.train.config import AugmentationConfig, TrainConfig
 from hazardline.train.features import PLAIN, FeatureReader, Variant, all_variants
 from hazardline.vlm.text import Prompter
 from hazardline.vlm.tree import ClipRow, TimeTargets, Turn
+from hazardline.vlm.whitening import Whitening
 
 _SIDES = re.compile(r"\b(left|right|Left|Right)\b")
 _OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
@@ -55,6 +56,8 @@ class RowMaker:
         self._questions: dict[str, list[int]] = {}
         self._answers: dict[str, list[int]] = {}
         self._prefixes: dict[tuple[float, ...], list[int]] = {}
+        self.whitening: Whitening | None = None
+        """Set where the projector is trained in white coordinates; rows hold white features then."""
 
     def plain(self, clip: Clip) -> ClipRow:
         """The clip as it is."""
@@ -84,7 +87,10 @@ class RowMaker:
         times_s = times_s - times_s[0]
         stored = self._reader.features(clip.clip_id, view.variant)[view.first : view.last + 1]
         turns = [self._turn(clip, question, view, float(times_s[-1])) for question in questions]
-        return ClipRow(torch.from_numpy(stored.astype(np.float32)), self._prefix(times_s), turns)
+        features = torch.from_numpy(stored.astype(np.float32))
+        if self.whitening is not None:
+            features = self.whitening(features)
+        return ClipRow(features, self._prefix(times_s), turns)
 
     def _turn(self, clip: Clip, question: Question, view: View, end_s: float) -> Turn:
         text = question.answer

@@ -39,6 +39,7 @@ from hazardline.vlm.model import LoraSettings, add_branch, load_base, save_branc
 from hazardline.vlm.pixels import read_patches
 from hazardline.vlm.text import Prompter
 from hazardline.vlm.tree import ClipRow
+from hazardline.vlm.whitening import Whitening, enter_white, native_weights
 
 _ORDER, _VISIT, _WEIGHTS = 1, 2, 3  # purposes of random numbers
 
@@ -72,6 +73,8 @@ class Branch:
     validation: list[Clip]
     objective: Objective
     num_steps: int
+    whitening: Whitening | None
+    """White coordinates of the base's features, in which the projector is trained; None where the base has none."""
 
 
 def train_branch(job: BranchJob, workers: Workers) -> None:
@@ -85,6 +88,9 @@ def train_branch(job: BranchJob, workers: Workers) -> None:
     torch.set_num_threads(job.config.threads_per_worker)
     branch = load_branch(job)
     check = _check(branch) if workers.rank == 0 else None
+    if branch.whitening is not None:  # after the check, which compares native weights on native features
+        enter_white(branch.model, branch.whitening)
+        branch.maker.whitening = branch.whitening
     with workers.last_checkpoint() as folder:
         state = (
             TrainingState(branch=job.branch, step=0, run_digest=job.run_digest, losses=[])
@@ -139,6 +145,7 @@ def load_branch(job: BranchJob) -> Branch:
         choose(validation, config.max_validation_clips),
         Objective.of(config, targets),
         config.steps_of(job.branch, len(clips)),
+        Whitening.load(job.base),
     )
 
 
@@ -222,7 +229,8 @@ def _commit(branch: Branch, state: TrainingState, workers: Workers, final: SelfC
         folder = Path(name)
         save_state(folder, state, branch.model, branch.optimizer)
         if final is not None:
-            save_branch(branch.model, branch.job.branch, folder / ADAPTER_FOLDER)
+            with native_weights(branch.model, branch.whitening):
+                save_branch(branch.model, branch.job.branch, folder / ADAPTER_FOLDER)
             _outcome(branch, final).write(folder / OUTCOME_NAME)
         workers.commit(folder, metrics)
 

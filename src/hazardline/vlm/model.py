@@ -55,20 +55,25 @@ def core_model(model: nn.Module) -> Any:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
+def active_projector(model: nn.Module) -> Any:
+    """The projector in use: that of the active branch, or the base model's."""
+    projector = core_model(model).model.projector
+    if hasattr(projector, "modules_to_save"):
+        return projector.modules_to_save[projector.active_adapters[0]]
+    return projector
+
+
 @contextmanager
 def projector_noise(model: nn.Module, std: float, generator: torch.Generator) -> Iterator[None]:
     """Add Gaussian noise to the first layer of the active projector for the length of a block (a regulariser).
 
     After whitening, which is folded into that layer, this is noise of the same size in every feature direction.
     """
-    projector = core_model(model).model.projector
-    if hasattr(projector, "modules_to_save"):
-        projector = projector.modules_to_save[projector.active_adapters[0]]
 
     def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         return output + std * torch.randn(output.shape, generator=generator, dtype=torch.float32).to(output.dtype)
 
-    handle = projector.readout[0].register_forward_hook(disturb)
+    handle = active_projector(model).readout[0].register_forward_hook(disturb)
     try:
         yield
     finally:
