@@ -73,9 +73,17 @@ def explain(error: Exception, origin: str, model: type[BaseModel]) -> str:
             lines.append(f"{origin}: {field}: missing, and it has no default")
         elif item["type"] == "json_invalid":
             lines.append(f"{origin}: not valid JSON: {item['msg']}")
+        elif item["type"] == "value_error":  # of a validator: it speaks of several fields, and says all there is to say
+            where = f"{field}: " if item["loc"] else ""
+            lines.append(f"{origin}: {where}{item['msg'].removeprefix('Value error, ')}")
         else:
-            lines.append(f"{origin}: {field}: {item['msg']}, got {item['input']!r}")
+            lines.append(f"{origin}: {field}: {item['msg']}, got {_short(item['input'])}")
     return "\n".join(lines)
+
+
+def _short(value: Any, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -25,8 +25,8 @@ from tests.evaluate.world import write_line
 PROMPT_VERSION = "crashchat-short@1"
 NUM_VIDEOS = 4
 SPLITS = ("train",) * 4 + ("validation",) * 4 + ("test",) * 16
-RANKS: dict[Branch, int] = {"linguistic": 4, "perception": 2}
-NUM_STEPS = 80
+RANKS: dict[Branch, int] = {"linguistic": 8, "perception": 2}
+NUM_STEPS = 160
 LEARNING_RATE = 1e-2
 
 
@@ -45,7 +45,7 @@ def write_export_line(root: Path) -> dict[str, Path]:
 def sharpen(base: Path) -> None:
     """Let logits be as large as those of a trained model; fresh weights cannot tell tokens apart whatever is tuned."""
     model = load_base(base)
-    model.model.language_model.norm.weight.data.mul_(25.0)
+    model.model.language_model.norm.weight.data.mul_(10.0)
     model.save_pretrained(base)
 
 
@@ -66,7 +66,11 @@ def learn_by_heart(base: Path, clips: Sequence[Clip], branch: Branch, folder: Pa
     rows = []
     for clip in clips:
         features, times_s = encoded(plain, clip.video, layout)
-        turns = [Turn(asked[t], prompter.answer(clip.references[t])) for t in asked if t in clip.references]
+        turns = [
+            Turn(asked[task], prompter.answer(clip.references[task]), 4.0 if task == "crash_recognition" else 1.0)
+            for task in asked
+            if task in clip.references
+        ]
         rows += [ClipRow(features, prompter.prefix(times_s), turns)] if turns else []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -74,13 +78,14 @@ def learn_by_heart(base: Path, clips: Sequence[Clip], branch: Branch, folder: Pa
         model = add_branch(plain, branch, settings)
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(weights, lr=LEARNING_RATE, weight_decay=0.0)
-        for _ in range(NUM_STEPS):
+        for step in range(NUM_STEPS):
+            optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / NUM_STEPS)
             optimizer.zero_grad()
             loss = answer_losses(model, rows).mean_over_turns()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
-    assert float(loss.detach()) < 0.3, "the tiny branch did not learn its clips"
+    assert float(loss.detach()) < 0.4, "the tiny branch did not learn its clips"
     save_branch(model, branch, folder)
 
 

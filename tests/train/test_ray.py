@@ -21,8 +21,8 @@ from tests.train.jobs import NUM_STEPS, make_job, small_config
 from tests.train.killed import KILLED_NAME, work_and_be_killed
 from tests.train.notes import Notes
 
-# Ray 2.60 sets a deprecated option of its own in ray.data, which Ray Train imports
-pytestmark = pytest.mark.filterwarnings("ignore:.use_push_based_shuffle. is deprecated:DeprecationWarning")
+# ray.data, which Ray Train imports, sets deprecated options of its own (Ray 2.60)
+pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,11 @@ def check_quality(
     Raises:
         UserError: a limit is broken; it names the numbers.
     """
+    unknown = sorted(set(config.quality.max_drop) - set(CLIP_METRICS))
+    if unknown:
+        raise UserError(
+            f"export.quality.max_drop: {unknown[0]} is no metric of clips; there are {', '.join(CLIP_METRICS)}"
+        )
     results = answer_test_set(quantised, floating, splits, config, reporter)
     reporter.phase("score")
     rows = _score(results, splits, sorted(config.quality.max_drop))
@@ -113,10 +118,6 @@ def _score(results: Sequence[Result], splits: Splits, metrics: Sequence[str]) ->
     canon = Canon.build(splits.train, [*splits.validation, *splits.test])
     rows = []
     for metric in metrics:
-        if metric not in CLIP_METRICS:
-            raise UserError(
-                f"export.quality.max_drop: {metric} is no metric of clips; there are {', '.join(CLIP_METRICS)}"
-            )
         rows += score_rows(QUANTISED, metric, score_clips(metric, splits.test, answers, canon))
     return rows
 

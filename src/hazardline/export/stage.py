@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hazardline.device.bundle import MANIFEST_NAME, verify_bundle
+from hazardline.device.bundle import verify_bundle
 from hazardline.device.manifest import BundleManifest, Prompts, Quantisation
 from hazardline.device.runtime import Bundle
 from hazardline.errors import UserError
@@ -115,7 +115,7 @@ def _summary(bundle: Path, manifest: BundleManifest, parity: Parity, reporter: R
     )
     return {
         "bundle": {
-            "folder": f"{BUNDLE_FOLDER}/{MANIFEST_NAME}",
+            "folder": BUNDLE_FOLDER,
             "name": manifest.name,
             "version": manifest.version,
             "digest": info.manifest_sha256,

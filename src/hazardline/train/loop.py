@@ -117,7 +117,7 @@ def load_branch(job: BranchJob) -> Branch:
         lora = config.branch_lora(job.branch)
         model = add_branch(base, job.branch, LoraSettings(lora.rank, lora.alpha, lora.dropout))
     if config.precision == "bf16":
-        _leave_inputs_in_bf16(model)
+        _keep_bf16(model)
     model.train()
     parameters = list(trainable(model).values())
     optimizer = torch.optim.AdamW(
@@ -149,11 +149,21 @@ def load_branch(job: BranchJob) -> Branch:
     )
 
 
-def _leave_inputs_in_bf16(model: PeftModel) -> None:
-    """Stop PEFT from widening every LoRA input to fp32: autocast would narrow it again at once."""
-    for module in model.modules():
+def _keep_bf16(model: PeftModel) -> None:
+    """Round what goes into the linear layers once and not in each of them; what they compute stays the same.
+
+    Autocast rounds the fp32 output of a norm anew for every layer that takes it, and PEFT widens every LoRA input to
+    fp32 only to have it rounded again.
+    """
+
+    def round_once(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        return output.to(torch.bfloat16) if torch.is_autocast_enabled("cpu") else output
+
+    for name, module in model.named_modules():
         if isinstance(module, BaseTunerLayer):
             module.cast_input_dtype_enabled = False
+        elif name.endswith(("input_layernorm", "post_attention_layernorm")):
+            module.register_forward_hook(round_once)
 
 
 def step_rows(branch: Branch, step: int, rank: int, count: int) -> list[tuple[ClipRow, int]]:
