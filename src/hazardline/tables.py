@@ -139,14 +139,14 @@ CLIP_SCORES = Table(
             _required("model", pa.string()),
             _required("clip_id", pa.string()),
             _required("metric", pa.string()),
-            _required("target", pa.float64()),  # recognition: 1 for a crash; otherwise 1
+            _required("target", pa.float64()),  # recognition: 1 for a crash; else 1
             _required(
                 "value", pa.float64()
             ),  # recognition: the predicted class; AUC: the score; IoU, pre-crash: the clip's value
         ]
     ),
 )
-"""What each metric is computed from, a clip a row, so that two models can be compared clip by clip (paired bootstrap)."""
+"""What each metric is computed from, a clip a row, so that two models can be compared clip by clip."""
 
 
 def write_table(table: Table, folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:

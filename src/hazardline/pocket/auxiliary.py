@@ -17,7 +17,7 @@ def auxiliary_targets(drive: Drive, num_sampled: int) -> Floats:
     centre = [float(t.centre[f]) if t else 0.5 for t, f in zip(owners, frames, strict=True)]
     width = [float(t.box[f, 2] - t.box[f, 0]) if t else 0.0 for t, f in zip(owners, frames, strict=True)]
     owner_speed = [float(t.speed_mps[f]) if t else 0.0 for t, f in zip(owners, frames, strict=True)]
-    seen = np.sum([track.visible for track in drive.tracks] or [np.zeros(count)], axis=0)
+    seen = np.sum([np.zeros(count), *(track.visible for track in drive.tracks)], axis=0)
     apart = _closest_pair(drive)
     columns = [
         drive.speed_mps[frames] / 10,

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import spawn
 
 
 def launch(worker: Callable[..., None], num_processes: int, *arguments: Any) -> None:
     """Run `worker(rank, num_processes, *arguments)` in that many processes, and wait for all."""
     with tempfile.TemporaryDirectory(prefix="pocket-") as folder:
         store = str(Path(folder) / "store")
-        multiprocessing.spawn(_start, args=(worker, num_processes, store, arguments), nprocs=num_processes)
+        spawn(_start, args=(worker, num_processes, store, arguments), nprocs=num_processes)
 
 
 def _start(rank: int, worker: Callable[..., None], num_processes: int, store: str, arguments: Sequence[Any]) -> None:

@@ -52,7 +52,7 @@ class Track:
     @property
     def centre(self) -> Floats:
         """Horizontal centre of the box, (frames,)."""
-        return (self.box[:, 0] + self.box[:, 2]) / 2
+        return np.asarray((self.box[:, 0] + self.box[:, 2]) / 2, np.float32)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class Drive:
     def nearest_range(self) -> Floats:
         """Distance to the nearest visible road user, `FAR_M` where there is none, (frames,)."""
         ranges = [np.where(track.visible, track.range_m, FAR_M) for track in self.tracks]
-        return np.min([*ranges, np.full(self.num_frames, FAR_M)], axis=0).astype(np.float32)
+        nearest: Floats = np.min([*ranges, np.full(self.num_frames, FAR_M)], axis=0).astype(np.float32)
+        return nearest
 
     def nearest(self, frame: int) -> Track | None:
         """The nearest visible road user of a frame."""
@@ -110,7 +111,8 @@ def rate(values: Floats, rate_hz: float) -> Floats:
     low = np.maximum(np.arange(count) - 2, 0)
     high = np.minimum(np.arange(count) + 1, count - 1)
     steps = np.maximum(high - low, 1)
-    return ((values[high] - values[low]) / steps * rate_hz).astype(np.float32)
+    slope: Floats = ((values[high] - values[low]) / steps * rate_hz).astype(np.float32)
+    return slope
 
 
 def drive_of(clip: NativeClip) -> Drive:
@@ -151,7 +153,9 @@ def _track(agent: AgentTrack, ego: AgentTrack, rate_hz: float) -> Track:
         range_m=range_m,
         closing_mps=-rate(range_m, rate_hz),
         growth=np.where(steady, rate(area, rate_hz), 0).astype(np.float32),
-        drift=np.where(steady, rate((box[:, 0] + box[:, 2]) / 2, rate_hz), 0).astype(np.float32),
+        drift=np.where(steady, rate(np.asarray((box[:, 0] + box[:, 2]) / 2, np.float32), rate_hz), 0).astype(
+            np.float32
+        ),
         speed_mps=np.asarray(agent.speed_mps, np.float32),
         braking=np.asarray(agent.braking, bool),
         right_m=right,
@@ -235,7 +239,7 @@ def frame_targets(drive: Drive) -> Floats:
     two closest road users in the image, number of road users / 4, scene.
     """
     count = drive.num_frames
-    seen = np.sum([track.visible for track in drive.tracks] or [np.zeros(count)], axis=0)
+    seen = np.sum([np.zeros(count), *(track.visible for track in drive.tracks)], axis=0)
     columns = [
         drive.speed_mps / 10,
         np.clip(drive.acceleration / 5, -3, 3),
