@@ -28,7 +28,7 @@ def as_two_bits(model: onnx.ModelProto) -> onnx.ModelProto:
     for item in copy.graph.initializer:
         weights = numpy_helper.to_array(item)
         if weights.ndim == 2 and weights.dtype == np.float32:
-            step = np.abs(weights).max(axis=0, keepdims=True) / 1.5
+            step = np.maximum(np.abs(weights).max(axis=0, keepdims=True), 1e-9) / 1.5  # padding has a column of zeros
             rounded = (np.clip(np.floor(weights / step), -2, 1) + 0.5) * step
             item.CopyFrom(numpy_helper.from_array(rounded.astype(np.float32), item.name))
     return copy

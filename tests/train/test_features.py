@@ -12,7 +12,8 @@ from hazardline.errors import UserError
 from hazardline.pocket.random_base import write_random_base
 from hazardline.progress import SilentReporter
 from hazardline.tables import SCENES, read_table
-from hazardline.train.encode import Encoder, encode_clips
+from hazardline.train.encode import encode_clips
+from hazardline.train.encoder import Encoder
 from hazardline.train.features import (
     INDEX_NAME,
     PLAIN,

@@ -29,7 +29,7 @@ class VisionSettings(Document):
 class LanguageSettings(Document):
     """Questions about drives, and handbook English, for projector and language model."""
 
-    num_steps: int = 9_000
+    num_steps: int = 7_000
     """Each step takes one clip in each of the two processes."""
     learning_rate: float = 1.2e-3
     weight_decay: float = 0.05

@@ -1,10 +1,14 @@
-"""Which base checkpoint is fine-tuned, and what names its contents."""
+"""Which base checkpoint is fine-tuned, and what names its contents. Needs no torch."""
 
+import hashlib
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hazardline.pocket
 from hazardline.errors import UserError
-from hazardline.files import digest_json, sha256_file
+from hazardline.files import canonical_json, digest_json, sha256_file
 
 POCKET_CHECKPOINT = Path(hazardline.pocket.__file__).parent / "checkpoint"
 _MODEL_FILES = ("config.json", "layout.json", "tokenizer.json")
@@ -35,3 +39,49 @@ def base_digest(folder: Path) -> str:
     """Hex SHA-256 over configuration, layout, tokenizer and weights of a base (its model card does not count)."""
     paths = [*(folder / name for name in _MODEL_FILES), *weight_files(folder)]
     return digest_json({path.name: sha256_file(path) for path in paths})
+
+
+def encoder_width(folder: Path) -> int:
+    """Width of the vision encoder's output."""
+    width: int = _vision_config(folder)["hidden_size"]
+    return width
+
+
+def encoder_digest(folder: Path) -> str:
+    """Hex SHA-256 over the vision encoder's configuration and weights: what cached features depend on.
+
+    Raises:
+        UserError: the checkpoint has no vision encoder, or a file is damaged.
+    """
+    digest = hashlib.sha256(canonical_json(_vision_config(folder)))
+    tensors = sorted(tensor for path in weight_files(folder) for tensor in _vision_tensors(path))
+    if not tensors:
+        raise UserError(f"{folder}: no weights of a vision encoder; expected a VideoLLaMA3 checkpoint")
+    for name, kind, data in tensors:
+        digest.update(f"{name}\0{kind}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _vision_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_bytes())["vision_config"]
+        config["hidden_size"] + 0
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no configuration of a VideoLLaMA3 model ({error!r})") from None
+    return config
+
+
+def _vision_tensors(path: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Name, type with shape, and bytes of every tensor of the vision encoder in a safetensors file."""
+    with path.open("rb") as stream:
+        try:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length))
+            found = {name: entry for name, entry in header.items() if "vision_model." in name}
+            places = {name: entry["data_offsets"] for name, entry in found.items()}
+        except (ValueError, KeyError, AttributeError, MemoryError) as error:
+            raise UserError(f"{path}: not a safetensors file ({error!r})") from None
+        for name, (begin, end) in places.items():
+            stream.seek(8 + length + begin)
+            yield name, f"{found[name].get('dtype')} {found[name].get('shape')}", stream.read(end - begin)

@@ -6,47 +6,17 @@ the state of scheduler and generators. Tensors are safetensors, the rest JSON.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hazardline.documents import Document
 from hazardline.errors import UserError
-from hazardline.tasks import Branch, Task
+from hazardline.train.document import STATE_NAME, TrainingState
 
-STATE_NAME = "state.json"
 TENSORS_NAME = "state.safetensors"
-ADAPTER_FOLDER = "adapter"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
-class ValidationLosses(Document):
-    """Mean loss by task on validation clips, after so many steps."""
-
-    step: int
-    losses: dict[Task, float]
-
-
-class TrainingState(Document):
-    """What a checkpoint says of itself (`state.json`)."""
-
-    version: Literal["training-state@1"] = "training-state@1"
-    branch: Branch
-    step: int
-    """Optimizer steps that are done."""
-    run_digest: str
-    """Of recipe section, data and base: a run goes on only from a checkpoint of its own."""
-    losses: list[float]
-    """Of every step that is done."""
-    validation: list[ValidationLosses] = Field(default_factory=list)
-    busy_s: float = 0.0
-    """Seconds spent in the steps that are done, validation and checkpoints not counted."""
-    num_clips: int = 0
-    num_answer_tokens: int = 0
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -3,13 +3,84 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from hazardline.documents import Document
-from hazardline.tasks import Branch
-from hazardline.train.checkpoint import ValidationLosses
+from hazardline.errors import UserError
+from hazardline.tasks import Branch, Task
 from hazardline.train.config import TrainConfig
-from hazardline.train.selfcheck import SelfCheck
 
 TRAINING_NAME = "training.json"
+STATE_NAME = "state.json"
+OUTCOME_NAME = "outcome.json"
+ADAPTER_FOLDER = "adapter"
+"""In a final checkpoint, beside the outcome."""
+
+
+class ValidationLosses(Document):
+    """Mean loss by task on validation clips, after so many steps."""
+
+    step: int
+    losses: dict[Task, float]
+
+
+class TrainingState(Document):
+    """What a checkpoint says of itself (`state.json`)."""
+
+    version: Literal["training-state@1"] = "training-state@1"
+    branch: Branch
+    step: int
+    """Optimizer steps that are done."""
+    run_digest: str
+    """Of recipe section, data and base: a run goes on only from a checkpoint of its own."""
+    losses: list[float]
+    """Of every step that is done."""
+    validation: list[ValidationLosses] = Field(default_factory=list)
+    busy_s: float = 0.0
+    """Seconds spent in the steps that are done, validation and checkpoints not counted."""
+    num_clips: int = 0
+    num_answer_tokens: int = 0
+
+
+class Tolerances(Document):
+    """Largest accepted relative differences."""
+
+    features: float = 0.05
+    """Cached (bf16 autocast, kept in fp16) against the native encoder in fp32."""
+    encoder: float = 1e-4
+    """Batched encoder against the native one, both fp32."""
+    loss: float = 1e-5
+    gradient: float = 1e-4
+
+
+class SelfCheck(Document):
+    """Relative differences that were found."""
+
+    clip_id: str
+    num_frames: int
+    num_turns: int
+    features: float
+    encoder: float
+    loss: float
+    gradient: float
+    tolerances: Tolerances = Tolerances()
+
+    def refuse_differences(self) -> None:
+        """Raise UserError, naming the part, where a difference is over its tolerance (or not a number)."""
+        parts = {
+            "features": "cached features against the native vision encoder",
+            "encoder": "batched vision encoder against the native one",
+            "loss": "loss of the packed step against separate samples",
+            "gradient": "gradient of the packed step against separate samples",
+        }
+        for name, meaning in parts.items():
+            found, limit = getattr(self, name), getattr(self.tolerances, name)
+            if not found <= limit:
+                raise UserError(
+                    f"train self-check on clip {self.clip_id}: {meaning}: relative difference {found:.2e}, expected at "
+                    f"most {limit:.0e}; training would not do what it says. Install the locked versions of torch, "
+                    "transformers and peft"
+                )
 
 
 class LossPoint(Document):
@@ -95,6 +166,3 @@ class BranchOutcome(Document):
     peak_rss_mb: float
     trainable_parameters: int
     self_check: SelfCheck
-
-
-OUTCOME_NAME = "outcome.json"

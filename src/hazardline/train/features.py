@@ -56,6 +56,14 @@ class ClipSource:
     variants: tuple[Variant, ...]
 
 
+@dataclass(frozen=True)
+class EncodingJob:
+    """A clip to encode, and the file of every variant by the variant's name."""
+
+    clip: ClipSource
+    names: dict[str, str]
+
+
 class ClipFeatures(Document):
     """One clip of the index."""
 

@@ -14,26 +14,27 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from peft import PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from hazardline.errors import UserError
 from hazardline.tables import QA, SCENES, read_table
 from hazardline.tasks import TRAINED_ON
 from hazardline.train import schedule
-from hazardline.train.checkpoint import (
-    ADAPTER_FOLDER,
-    TrainingState,
-    ValidationLosses,
-    load_state,
-    save_state,
-    trainable,
-)
+from hazardline.train.checkpoint import load_state, save_state, trainable
 from hazardline.train.clips import Clip, choose, load_clips
 from hazardline.train.dataset import RowMaker, time_targets
-from hazardline.train.document import OUTCOME_NAME, BranchJob, BranchOutcome
+from hazardline.train.document import (
+    ADAPTER_FOLDER,
+    OUTCOME_NAME,
+    BranchJob,
+    BranchOutcome,
+    SelfCheck,
+    TrainingState,
+    ValidationLosses,
+)
 from hazardline.train.features import FeatureReader
-from hazardline.train.selfcheck import SelfCheck, self_check
+from hazardline.train.selfcheck import self_check
 from hazardline.train.step import Objective, losses_by_task, optimizer_step
 from hazardline.vlm.model import LoraSettings, add_branch, load_base, save_branch
 from hazardline.vlm.pixels import read_patches
@@ -160,7 +161,7 @@ def _keep_bf16(model: PeftModel) -> None:
         return output.to(torch.bfloat16) if torch.is_autocast_enabled("cpu") else output
 
     for name, module in model.named_modules():
-        if isinstance(module, BaseTunerLayer):
+        if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False
         elif name.endswith(("input_layernorm", "post_attention_layernorm")):
             module.register_forward_hook(round_once)

@@ -16,15 +16,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-from torch import Tensor
 
 from hazardline.errors import UserError
 from hazardline.tasks import Branch
 from hazardline.train.document import BranchJob
-from hazardline.train.loop import Workers, train_branch
+
+if TYPE_CHECKING:  # the driver and Ray's controllers do without torch: each would hold half a gigabyte
+    from torch import Tensor
+
+    from hazardline.train.loop import Workers
 
 POLL_S = 0.25
 _MAX_TEMP_PATH = 36
@@ -219,13 +222,14 @@ def _final_checkpoint(run: _Run) -> Path:
 
 
 def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import BackendConfig, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    is_alone = job.config.num_workers == 1  # needs no process group, and its controller no torch
     return TorchTrainer(
         work,
         train_loop_config=job.data(),
-        torch_config=TorchConfig(backend="gloo"),
+        torch_config=BackendConfig() if is_alone else TorchConfig(backend="gloo"),  # type: ignore[arg-type]
         scaling_config=ScalingConfig(num_workers=job.config.num_workers, resources_per_worker={"CPU": 1}),
         run_config=RunConfig(
             name=job.branch,
@@ -241,8 +245,10 @@ def work_on_branch(data: dict[str, Any]) -> None:
     run_job(BranchJob.parse(data, "job of a Ray worker"), RayWorkers())
 
 
-def run_job(job: BranchJob, workers: Workers) -> None:
+def run_job(job: BranchJob, workers: "Workers") -> None:
     """Train a branch; a start and an error that the user can mend go into the progress file."""
+    from hazardline.train.loop import train_branch
+
     if workers.rank == 0:
         _append(job, {"started": True})
     try:
@@ -268,7 +274,7 @@ class RayWorkers:
         self.rank: int = context.get_world_rank()
         self.count: int = context.get_world_size()
 
-    def sum(self, tensor: Tensor) -> None:
+    def sum(self, tensor: "Tensor") -> None:
         """All-reduce, where there is more than one worker."""
         if self.count > 1:
             import torch.distributed

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hazardline.documents import Document
-from hazardline.errors import UserError
+from hazardline.train.document import SelfCheck
 from hazardline.vlm.layout import Layout
 from hazardline.vlm.model import core_model, encode
 from hazardline.vlm.tree import ClipRow, Turn, answer_losses
@@ -22,47 +21,6 @@ MAX_FRAMES = 8
 """Frames of the clip that the check looks at: the comparison does not depend on the length."""
 _PROBE_STD = 0.02
 """Fresh LoRA has a zero factor and so no gradient in the other one: the check moves both away from zero."""
-
-
-class Tolerances(Document):
-    """Largest accepted relative differences."""
-
-    features: float = 0.05
-    """Cached (bf16 autocast, kept in fp16) against the native encoder in fp32."""
-    encoder: float = 1e-4
-    """Batched encoder against the native one, both fp32."""
-    loss: float = 1e-5
-    gradient: float = 1e-4
-
-
-class SelfCheck(Document):
-    """Relative differences that were found."""
-
-    clip_id: str
-    num_frames: int
-    num_turns: int
-    features: float
-    encoder: float
-    loss: float
-    gradient: float
-    tolerances: Tolerances = Tolerances()
-
-    def refuse_differences(self) -> None:
-        """Raise UserError, naming the part, where a difference is over its tolerance (or not a number)."""
-        parts = {
-            "features": "cached features against the native vision encoder",
-            "encoder": "batched vision encoder against the native one",
-            "loss": "loss of the packed step against separate samples",
-            "gradient": "gradient of the packed step against separate samples",
-        }
-        for name, meaning in parts.items():
-            found, limit = getattr(self, name), getattr(self.tolerances, name)
-            if not found <= limit:
-                raise UserError(
-                    f"train self-check on clip {self.clip_id}: {meaning}: relative difference {found:.2e}, expected at "
-                    f"most {limit:.0e}; training would not do what it says. Install the locked versions of torch, "
-                    "transformers and peft"
-                )
 
 
 def self_check(model: nn.Module, clip_id: str, row: ClipRow, patches: Tensor, layout: Layout) -> SelfCheck:

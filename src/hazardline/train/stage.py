@@ -13,10 +13,11 @@ from hazardline.progress import Reporter
 from hazardline.tables import QA, SCENES, read_table
 from hazardline.tasks import Branch
 from hazardline.train.base import base_digest, base_folder
-from hazardline.train.checkpoint import ADAPTER_FOLDER, STATE_NAME, TrainingState
 from hazardline.train.config import TrainConfig
 from hazardline.train.document import (
+    ADAPTER_FOLDER,
     OUTCOME_NAME,
+    STATE_NAME,
     TRAINING_NAME,
     BranchJob,
     BranchOutcome,
@@ -24,6 +25,7 @@ from hazardline.train.document import (
     Digests,
     LossPoint,
     TrainingReport,
+    TrainingState,
 )
 from hazardline.train.encode import encode_clips
 from hazardline.train.features import FEATURES_FOLDER, FeatureIndex, all_variants, keep_plain, sources_of

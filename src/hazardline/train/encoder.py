@@ -1,0 +1,89 @@
+"""The frozen vision encoder at work: one clip in, one file a variant out. Runs in the processes of `encode`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hazardline.errors import UserError
+from hazardline.files import sha256_file
+from hazardline.train.features import ClipFeatures, EncodingJob, Features, Variant, write_features
+from hazardline.video import VideoError
+from hazardline.vlm.layout import LAYOUT_NAME, Layout
+from hazardline.vlm.model import encode, load_base
+from hazardline.vlm.pixels import Frames, frames_to_patches, read_frames
+
+FRAMES_PER_BATCH = 32
+
+
+class Encoder:
+    """The frozen vision encoder of a base."""
+
+    def __init__(self, base: Path) -> None:
+        """Load the base; only the vision encoder stays in memory."""
+        self.layout = Layout.read(base / LAYOUT_NAME)
+        model = load_base(base)
+        model.model.language_model = None
+        model.lm_head = None
+        self._model = model
+
+    @torch.inference_mode()
+    def encode(self, frames: Frames, variant: Variant) -> Features:
+        """Features of a decoded clip: fp16 (frames, tokens of a frame, width).
+
+        Args:
+            frames: uint8 (T, height, width, 3) at the layout's motion rate.
+            variant: phase and mirroring.
+        """
+        indices = self.layout.sample(len(frames), variant.phase)
+        seen = frames[:, :, ::-1] if variant.is_mirrored else frames
+        parts = []
+        for start in range(0, len(indices), FRAMES_PER_BATCH):
+            patches = frames_to_patches(seen, self.layout, indices[start : start + FRAMES_PER_BATCH])
+            with torch.autocast("cpu", torch.bfloat16):
+                states = encode(self._model, torch.from_numpy(patches), self.layout.grid, self.layout.merge)
+            parts.append(states.to(torch.float16).numpy())
+        return np.concatenate(parts)
+
+
+def encode_one(encoder: Encoder, job: EncodingJob, folder: Path) -> tuple[str, ClipFeatures]:
+    """Decode one clip and write the features of its variants."""
+    clip, names = job.clip, job.names
+    if not clip.video.is_file() or sha256_file(clip.video) != clip.sha256:
+        raise UserError(f"{clip.video}: missing, or changed since ingest read it as {clip.clip_id}; run ingest again")
+    try:
+        frames = read_frames(clip.video, encoder.layout)
+    except VideoError as error:
+        raise UserError(f"{clip.video}: clip {clip.clip_id} cannot be decoded ({error}); run ingest again") from None
+    for variant in clip.variants:
+        write_features(folder, names[variant.name], encoder.encode(frames, variant))
+    return clip.clip_id, ClipFeatures(sha256=clip.sha256, num_decoded=len(frames), files=names)
+
+
+def encode_here(base: Path, jobs: Sequence[EncodingJob], folder: Path) -> Iterator[tuple[str, ClipFeatures]]:
+    """Encode clips in this process, on one thread: the same bytes as with processes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        encoder = Encoder(base)
+        for job in jobs:
+            yield encode_one(encoder, job, folder)
+    finally:
+        torch.set_num_threads(threads)
+
+
+_encoder: Encoder
+_folder: Path
+
+
+def start(base: Path, folder: Path) -> None:
+    """Make a process ready: load the encoder."""
+    global _encoder, _folder
+    torch.set_num_threads(1)
+    _encoder, _folder = Encoder(base), folder
+
+
+def encode_in_process(job: EncodingJob) -> tuple[str, ClipFeatures]:
+    """`encode_one` in a process that `start` has made ready."""
+    return encode_one(_encoder, job, _folder)

@@ -1,0 +1,79 @@
+"""Which base, and the digests that name its contents."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hazardline.errors import UserError
+from hazardline.train.base import POCKET_CHECKPOINT, base_digest, base_folder, encoder_digest, encoder_width
+
+
+@pytest.fixture
+def copy(base: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(base, tmp_path / "copy"))
+
+
+def test_pocket_lies_in_the_package() -> None:
+    assert POCKET_CHECKPOINT.parts[-3:] == ("hazardline", "pocket", "checkpoint")
+
+
+@pytest.mark.parametrize("name", ["config.json", "layout.json", "tokenizer.json", "model.safetensors"])
+def test_a_folder_that_lacks_a_file_is_told(copy: Path, name: str) -> None:
+    assert base_folder(copy) == copy
+    (copy / name).unlink()
+    with pytest.raises(UserError, match=rf"is no base checkpoint: {name} is missing"):
+        base_folder(copy)
+
+
+def test_the_model_card_does_not_count(copy: Path) -> None:
+    before = base_digest(copy)
+    (copy / "README.md").write_text("A card.")
+    assert base_digest(copy) == before
+    (copy / "layout.json").write_text("{}")
+    assert base_digest(copy) != before
+
+
+def test_encoder_digest_sees_the_vision_encoder_alone(base: Path, copy: Path) -> None:
+    before = encoder_digest(base)
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+
+    def flip(part: str) -> str:
+        name = next(name for name in sorted(header) if part in name)
+        place = 8 + length + header[name]["data_offsets"][0]
+        data[place] ^= 1
+        weights.write_bytes(bytes(data))
+        found = encoder_digest(copy)
+        data[place] ^= 1
+        return found
+
+    assert flip("language_model.") == before
+    assert flip("vision_model.") != before
+    assert encoder_width(base) == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", b"{}", "no configuration of a VideoLLaMA3 model"),
+        ("model.safetensors", b"not a checkpoint at all", "not a safetensors file"),
+        ("model.safetensors", b"\x02\0\0\0\0\0\0\0{}", "no weights of a vision encoder"),
+    ],
+)
+def test_a_damaged_base_is_told(copy: Path, name: str, content: bytes, message: str) -> None:
+    (copy / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        encoder_digest(copy)
+
+
+def test_the_stage_s_own_process_does_without_torch() -> None:
+    """Each process that imports torch holds half a gigabyte: only workers and encoders may."""
+    code = "import sys, hazardline.train.stage; print(sorted({'torch', 'transformers', 'ray'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
