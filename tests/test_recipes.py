@@ -57,13 +57,13 @@ def test_the_written_out_recipe_is_the_same_recipe() -> None:
         ({"split": {"train_share": 0.9}}, "split", "add up to"),
         ({"synthesize": {"prompt_version": "crashchat@9"}}, "synthesize.prompt_version", "crashchat@1"),
         ({"train": {"lora": {"rank": 0}}}, "train.lora.rank", "greater than or equal to 1"),
-        ({"train": {"base": "/other"}}, "(document)", "the base must be the same in all stages"),
+        ({"train": {"base": "/other"}}, "", "the base must be the same in all stages"),
         ({"gate": None}, "gate: missing", "no default"),
         ({"name": "Bad Name"}, "name", "pattern"),
         ({"purpose": ""}, "purpose", "at least 1 character"),
-        ({"simulate": None}, "(document)", "either a simulate section or ingest.root"),
-        ({"ingest": {"root": "somewhere"}}, "(document)", "either a simulate section or ingest.root"),
-        ({"register": {"recipe": "x"}}, "(document)", "leave it out"),
+        ({"simulate": None}, "", "either a simulate section or ingest.root"),
+        ({"ingest": {"root": "somewhere"}}, "", "either a simulate section or ingest.root"),
+        ({"register": {"recipe": "x"}}, "", "leave it out"),
     ],
 )
 def test_a_wrong_recipe_gives_one_line(changes: dict[str, Any], field: str, allowed: str, tmp_path: Path) -> None:

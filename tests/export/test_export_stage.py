@@ -97,3 +97,14 @@ def test_an_evaluation_of_another_model_is_refused(line: Line, tmp_path: Path) -
     out.mkdir()
     with pytest.raises(UserError, match="measured another adapters than is exported; run evaluate again"):
         stage.run(line.config, {**line.inputs, "evaluate": folder}, out, SilentReporter())
+
+
+def test_a_training_without_the_linguistic_branch_is_refused(line: Line, tmp_path: Path) -> None:
+    (tmp_path / "train" / "perception").mkdir(parents=True)
+    with pytest.raises(UserError, match="a bundle needs the linguistic branch"):
+        stage.run(line.config, {**line.inputs, "train": tmp_path / "train"}, tmp_path, SilentReporter())
+
+
+def test_a_training_without_perception_lets_the_linguistic_branch_answer_all(line: Line, tmp_path: Path) -> None:
+    shutil.copytree(line.inputs["train"] / "linguistic", tmp_path / "linguistic")
+    assert stage.trained_branches(tmp_path) == {"linguistic": tmp_path / "linguistic"}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hazardline.errors import UserError
-from hazardline.train.checkpoint import ADAPTER_FOLDER, STATE_NAME, TENSORS_NAME, TrainingState
-from hazardline.train.document import OUTCOME_NAME, BranchOutcome
+from hazardline.train.checkpoint import TENSORS_NAME
+from hazardline.train.document import ADAPTER_FOLDER, OUTCOME_NAME, STATE_NAME, BranchOutcome, TrainingState
 from hazardline.train.loop import train_branch
 from tests.train.jobs import NUM_STEPS, CutOffError, OneWorker, make_job, small_config
 

@@ -10,8 +10,7 @@ import pytest
 from hazardline.errors import UserError
 from hazardline.tables import QA, read_table, write_table
 from hazardline.tasks import Branch
-from hazardline.train.checkpoint import ADAPTER_FOLDER, TrainingState
-from hazardline.train.document import TrainingReport
+from hazardline.train.document import ADAPTER_FOLDER, TrainingReport, TrainingState
 from hazardline.train.features import FEATURES_FOLDER, FeatureReader, Variant
 from hazardline.train.ray_train import ray_session, train_branches
 from hazardline.train.stage import run

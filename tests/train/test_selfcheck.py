@@ -11,8 +11,9 @@ import torch
 from hazardline.errors import UserError
 from hazardline.tables import SCENES, read_table
 from hazardline.train import selfcheck
+from hazardline.train.document import SelfCheck
 from hazardline.train.loop import Branch, load_branch
-from hazardline.train.selfcheck import SelfCheck, self_check
+from hazardline.train.selfcheck import self_check
 from hazardline.vlm import tree
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from hazardline.vlm.pixels import read_patches

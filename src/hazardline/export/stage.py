@@ -14,7 +14,6 @@ from hazardline.device.manifest import BundleManifest, Prompts, Quantisation
 from hazardline.device.runtime import Bundle
 from hazardline.errors import UserError
 from hazardline.evaluate.document import EVALUATION_NAME, Evaluation
-from hazardline.evaluate.inference import find_adapters
 from hazardline.evaluate.testset import read_splits
 from hazardline.export.config import ExportConfig
 from hazardline.export.document import PARITY_NAME, Parity
@@ -22,7 +21,7 @@ from hazardline.export.golden import add_golden_clips, alternating
 from hazardline.export.quality import FloatSide, check_quality
 from hazardline.files import sha256_tree
 from hazardline.progress import Reporter
-from hazardline.tasks import TASKS
+from hazardline.tasks import TASKS, TRAINED_ON, Branch
 from hazardline.train.base import base_digest, base_folder
 
 BUNDLE_FOLDER = "bundle"
@@ -51,7 +50,7 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     source = Source(
         name=config.name,
         base=base_folder(config.base),
-        adapters=find_adapters(inputs["train"]),
+        adapters=trained_branches(inputs["train"]),
         data_digest=splits.test_digest(),
         prompts=Prompts(
             version=splits.prompt_version,
@@ -90,6 +89,18 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     parity.write(out / PARITY_NAME)
     manifest = write_manifest(bundle, source, quantisation, parity.numbers())
     return _summary(bundle, manifest, parity, reporter)
+
+
+def trained_branches(folder: Path) -> dict[Branch, Path]:
+    """The adapter folders that train wrote; without perception the linguistic branch answers all.
+
+    Raises:
+        UserError: there is no linguistic branch.
+    """
+    found = {branch: folder / branch for branch in TRAINED_ON if (folder / branch).is_dir()}
+    if "linguistic" not in found:
+        raise UserError(f"{folder}: no folder linguistic/; a bundle needs the linguistic branch; run train with it")
+    return found
 
 
 def _check_evaluated(base: Path, adapters: Mapping[Any, Path], data_digest: str, evaluation: Path) -> None:

@@ -33,9 +33,10 @@ braking and close approach, which go with crashes in the world too. Manifest SHA
 ## How it was trained
 
 1. Vision encoder: {vision_steps} steps of dense perception targets (boxes, kind, colour, range, speed, brake lights,
-   weather) read from the merged tokens, which a variance-covariance penalty keeps white.
-2. Encoder frozen; projector and language model: {language_steps} steps of 2 clips x {questions} generic questions with
-   a shared prefix, ordinal soft targets for time tokens, and a per-frame auxiliary head that is thrown away.
+   weather) read from the merged tokens, with a variance-covariance penalty on them.
+2. Encoder frozen, its features whitened by a linear map (`feature_whitening.safetensors`) that is folded into the
+   projector at the end; projector and language model: {language_steps} steps of 2 clips x {questions} generic questions
+   with a shared prefix, ordinal soft targets for time tokens, and a per-frame auxiliary head that is thrown away.
 
 `make pocket-base` repeats it (seed {seed}). Two processes average their gradients; bf16 arithmetic makes the exact
 weights depend on the processor.

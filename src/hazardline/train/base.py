@@ -31,8 +31,8 @@ def base_folder(base: str | Path) -> Path:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The checkpoint's safetensors files, in name order."""
-    return sorted(folder.glob("*.safetensors"))
+    """The model's safetensors files, in name order (a base may keep others beside them)."""
+    return sorted(folder.glob("model*.safetensors"))
 
 
 def base_digest(folder: Path) -> str:

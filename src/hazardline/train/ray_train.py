@@ -222,14 +222,13 @@ def _final_checkpoint(run: _Run) -> Path:
 
 
 def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
-    from ray.train import BackendConfig, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    is_alone = job.config.num_workers == 1  # needs no process group, and its controller no torch
     return TorchTrainer(
         work,
         train_loop_config=job.data(),
-        torch_config=BackendConfig() if is_alone else TorchConfig(backend="gloo"),  # type: ignore[arg-type]
+        torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(num_workers=job.config.num_workers, resources_per_worker={"CPU": 1}),
         run_config=RunConfig(
             name=job.branch,

@@ -74,7 +74,7 @@ class Prompter:
         """Ids of a training answer, its times on the layout's grid, with the end token."""
         step = self.layout.answer_time_step_s
         if step is not None:
-            text = _DECIMAL.sub(lambda found: f"{round(float(found[0]) / step) * step:.1f}", text)
+            text = _DECIMAL.sub(lambda found: f"{round(round(float(found[0]) / step, 6)) * step:.1f}", text)
         return [*self.encode(self.layout.answer_format.format(answer=text)), self.end_id]
 
     def decode(self, ids: Sequence[int]) -> str:
