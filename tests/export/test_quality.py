@@ -44,7 +44,7 @@ def test_a_bundle_of_two_bits_is_refused_with_the_numbers(line: Line, floating: 
         check_quality(tmp_path, floating, line.splits, float_side, line.config, SilentReporter())
     message = str(caught.value)
     assert re.search(
-        r"mean divergence 0\.\d+ nats, allowed are 0\.0200; top-1 agreement 0\.\d+, needed is 0\.9700", message
+        r"mean divergence 0\.\d+ nats, allowed are 0\.0050; top-1 agreement 0\.\d+, needed is 0\.9700", message
     )
     assert re.search(r"\w+ falls from \d\.\d+ to \d\.\d+ \(by \d\.\d+ \[.*\], allowed are 0\.\d+\)", message)
 

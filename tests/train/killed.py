@@ -12,7 +12,7 @@ from hazardline.train.ray_train import RayWorkers, run_job
 
 KILLED_NAME = "killed"
 _SUMS_PER_STEP = 3
-KILL_AT_STEP = 7
+KILL_AT_STEP = 8
 
 
 class KilledOnce(RayWorkers):

@@ -16,6 +16,7 @@ from hazardline.train.loop import Branch, load_branch
 from hazardline.train.selfcheck import self_check
 from hazardline.vlm import tree
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
+from hazardline.vlm.model import encode
 from hazardline.vlm.pixels import read_patches
 from hazardline.vlm.tree import ClipRow, PackedRow, pack
 from tests.train.jobs import make_job, small_config
@@ -55,8 +56,7 @@ def test_features_of_another_clip_are_found(branch: Branch, patches: torch.Tenso
 
 
 def test_another_encoder_is_found(branch: Branch, patches: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = selfcheck.encode
-    monkeypatch.setattr(selfcheck, "encode", lambda *values: real(*values) * 1.01)
+    monkeypatch.setattr(selfcheck, "encode", lambda *values: encode(*values) * 1.01)
     with pytest.raises(UserError, match="batched vision encoder against the native one"):
         check(branch, patches).refuse_differences()
 

@@ -67,9 +67,11 @@ def test_gradients_of_workers_add_up(base: Path, inputs: dict[str, Path], featur
     rows = step_rows(one, 0, 0, 1)
     single = take(one, rows)
     objective = Objective("turns", "fp32", 0.0, two.objective.time_targets)
-    double = optimizer_step(
-        two.model, two.optimizer, two.parameters, rows, objective, MAX_NORM, lambda tensor: tensor.mul_(2)
-    )
+
+    def double_up(tensor: Tensor) -> None:
+        tensor.mul_(2)
+
+    double = optimizer_step(two.model, two.optimizer, two.parameters, rows, objective, MAX_NORM, double_up)
     assert double.loss == pytest.approx(single.loss) and double.gradient_norm == pytest.approx(single.gradient_norm)
     assert double.num_answer_tokens == 2 * single.num_answer_tokens
     for first, second in zip(one.parameters, two.parameters, strict=True):
@@ -79,7 +81,7 @@ def test_gradients_of_workers_add_up(base: Path, inputs: dict[str, Path], featur
 def test_dropout_and_noise_belong_to_the_visit(
     base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path
 ) -> None:
-    losses = {}
+    losses: dict[str, list[float]] = {}
     for name, shift in (("one", 0), ("again", 0), ("other", 1)):
         branch = load(base, inputs, features, tmp_path / name, dropout=0.5)
         for group in branch.optimizer.param_groups:

@@ -75,7 +75,8 @@ def write_world(root: Path, num_train: int, num_validation: int, num_test: int =
         folder.mkdir(parents=True)
     prompts = PROMPTS["crashchat-short@1"]
     splits = ["train"] * num_train + ["validation"] * num_validation + ["test"] * num_test
-    scenes, pairs = [], []
+    scenes: list[dict[str, Any]] = []
+    pairs: list[dict[str, Any]] = []
     for number, split in enumerate(splits):
         clip_id, label = f"clip_{number:03d}", ("crash", "near_miss", "crash", "normal")[number % 4]
         num_frames = 40 + 3 * (number % 5)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from hazardline.errors import UserError
 from hazardline.evaluate.testset import Clip
 from hazardline.progress import Reporter
-from hazardline.train.encode import Encoder, encode_clips
+from hazardline.train.base import encoder_digest as digest_of_encoder
+from hazardline.train.encode import encode_clips
 from hazardline.train.features import FEATURES_FOLDER, INDEX_NAME, PLAIN, ClipSource, FeatureIndex
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 
@@ -70,7 +71,7 @@ def gather_features(
         reporter: progress of the computation.
     """
     layout = Layout.read(base / LAYOUT_NAME)
-    encoder_digest = encoder_digest or Encoder(base).digest
+    encoder_digest = encoder_digest or digest_of_encoder(base)
     found = _stored(train / FEATURES_FOLDER, clips, encoder_digest, layout)
     missing = [
         ClipSource(clip.clip_id, clip.video, clip.sha256, (PLAIN,)) for clip in clips if clip.clip_id not in found

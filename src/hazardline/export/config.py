@@ -25,7 +25,7 @@ class StructuralLimits(Document):
 class QualityLimits(Document):
     """What the quantised bundle must show against the float model on the test set."""
 
-    max_mean_kl: NotNegative = 0.02
+    max_mean_kl: NotNegative = 0.005
     """Mean Kullback-Leibler divergence of the next-token distributions along the reference answers, in nats."""
     min_top1_agreement: Share = 0.97
     """Share of reference answer tokens at which both find the same token most likely."""
@@ -68,7 +68,8 @@ class ExportConfig(Document):
     base: Literal["pocket"] | Path = "pocket"
     """`pocket` for the checkpoint inside the package, or the folder of the other base checkpoint that train used."""
     decoder_bits: Literal[4, 8] = 8
-    """Of a weight of the language model."""
+    """Of a weight of the language model. Measured on the pocket base: 8 bits diverge by .0001 nats and agree on .997 of
+    the tokens, 4 bits by .007 and on .943, which the quality gate refuses."""
     block_size: Literal[16, 32, 64, 128] = 32
     """Weights that share a scale."""
     accuracy_level: Literal[0, 4] = 4

@@ -33,6 +33,7 @@ from hazardline.train.document import (
     TrainingState,
     ValidationLosses,
 )
+from hazardline.train.dropout import use_byte_dropout
 from hazardline.train.features import FeatureReader
 from hazardline.train.selfcheck import self_check
 from hazardline.train.step import Objective, losses_by_task, optimizer_step
@@ -117,6 +118,7 @@ def load_branch(job: BranchJob) -> Branch:
         torch.manual_seed(_seed(job, _WEIGHTS))
         lora = config.branch_lora(job.branch)
         model = add_branch(base, job.branch, LoraSettings(lora.rank, lora.alpha, lora.dropout))
+    use_byte_dropout(model)
     if config.precision == "bf16":
         _keep_bf16(model)
     model.train()
