@@ -1,6 +1,5 @@
 """`hazardline device`: what runs on a vehicle's computer, and the stage by hand. Nothing here imports torch."""
 
-import resource
 from pathlib import Path
 from typing import Annotated
 
@@ -85,26 +84,11 @@ def show_status(state: StateOption = None) -> None:
 def infer(
     bundle: Annotated[Path, typer.Option(help="Folder of a bundle: an export's `bundle`, or a slot.")],
     clip: Annotated[Path, typer.Option(help="Video file.")],
-    threads: Annotated[int, typer.Option(min=1, help="Threads within an operator.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Answer the six tasks about a clip with ONNX Runtime alone."""
     from hazardline.device.bundle import verify_bundle
-    from hazardline.device.runtime import Bundle
-    from hazardline.video import VideoError
+    from hazardline.device.infer import infer_command
 
     verify_bundle(bundle)
-    opened = Bundle.open(bundle, num_threads=threads)
-    try:
-        found = opened.answer(clip)
-    except VideoError as error:
-        raise UserError(f"{clip}: cannot be decoded ({error}); expected a video file") from None
-    for task, answer in found.answers.items():
-        typer.echo(f"{task}: {answer}")
-    # ru_maxrss is in KiB on Linux.
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    times = found.timings
-    typer.echo(
-        f"{found.num_frames} frames in {times.total_s:.2f} s (decode {times.decode_s:.2f}, encode "
-        f"{times.encode_s:.2f}, prefix {times.prefill_s:.2f}, answers {times.generate_s:.2f}), peak memory "
-        f"{peak_mb:.0f} MB"
-    )
+    raise typer.Exit(infer_command(bundle, clip, as_json))

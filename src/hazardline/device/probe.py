@@ -5,7 +5,6 @@
 It imports what a vehicle's computer has, and nothing of training.
 """
 
-import resource
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from hazardline.errors import UserError
 
 def main(arguments: list[str]) -> int:
     """Answer every clip of the request; returns the exit status."""
+    from hazardline.device.infer import peak_memory_mb
     from hazardline.device.runtime import Bundle
 
     folder, request, report = (Path(argument) for argument in arguments)
@@ -31,8 +31,7 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    # ru_maxrss is in KiB on Linux.
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak_mb = peak_memory_mb()
     providers = bundle.nodes_by_provider()
     found = ProbeReport(clips=tuple(answers), load_s=load_s, peak_memory_mb=peak_mb, nodes_by_provider=providers)
     found.write(report)
