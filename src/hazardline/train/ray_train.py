@@ -49,6 +49,8 @@ _SETTINGS = {
 }
 """Ray's own settings, each kept where the user has set it."""
 
+_WORKER_ENVIRONMENT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+"""oneDNN keeps 1,024 compiled kernels, and rows of many lengths fill them: 180 MB a worker for no gain in time."""
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 _MAX_STARTS = 3
 
@@ -223,18 +225,23 @@ def _final_checkpoint(run: _Run) -> Path:
 
 def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
 
-    return TorchTrainer(
+    from hazardline.train.ray_backend import NoProcessGroup
+    from hazardline.train.ray_trainer import LeanTorchTrainer
+
+    is_alone = job.config.num_workers == 1
+    return LeanTorchTrainer(
         work,
         train_loop_config=job.data(),
-        torch_config=TorchConfig(backend="gloo"),
+        torch_config=NoProcessGroup() if is_alone else TorchConfig(backend="gloo"),  # type: ignore[arg-type]
         scaling_config=ScalingConfig(num_workers=job.config.num_workers, resources_per_worker={"CPU": 1}),
         run_config=RunConfig(
             name=job.branch,
             storage_path=str(storage),
             failure_config=FailureConfig(max_failures=job.config.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
+            worker_runtime_env={"env_vars": _WORKER_ENVIRONMENT},  # type: ignore[call-arg]
         ),
     )
 
