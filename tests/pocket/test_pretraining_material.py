@@ -11,7 +11,7 @@ from hazardline.native import AgentTrack, GroundTruth, NativeClip
 from hazardline.pocket import corpus, vision
 from hazardline.pocket.auxiliary import NUM_AUXILIARY, auxiliary_targets
 from hazardline.pocket.captions import describe, longest_run
-from hazardline.pocket.english import FORBIDDEN_WORDS, advice, handbook
+from hazardline.pocket.english import FORBIDDEN_WORDS, advice, dictation, handbook, spelled
 from hazardline.pocket.perception import CELL_TARGETS, Drive, cell_targets, cut, drive_of, frame_targets
 from hazardline.pocket.questions import Questions
 from hazardline.pocket.vocabulary import number_texts, time_texts, train_tokenizer
@@ -122,6 +122,46 @@ def test_no_text_of_pretraining_has_a_crash_word(drive: Drive) -> None:
     found = [(word, text) for text in texts for word in FORBIDDEN_WORDS if word in text.lower()]
     assert not found
     assert len(texts) > 1500
+
+
+def test_dictated_words_are_never_crash_words_and_the_same_for_a_seed() -> None:
+    first, second = (list(dictation(np.random.default_rng(5), 3000)) for _ in range(2))
+    assert first == second
+    assert not [word for _, answer in first for word in FORBIDDEN_WORDS if word in answer.lower()]
+    assert all(question == f"Write: {answer[:-1]}" for question, answer in first)
+
+
+def test_spelling_keeps_the_text_and_cuts_only_words() -> None:
+    text = " Slow down near a 30 km/h sign. déjà vu"
+    for seed in range(20):
+        pieces = spelled(text, 0.5, np.random.default_rng(seed))
+        assert "".join(pieces) == text
+    assert spelled(text, 0.0, np.random.default_rng(0)) == [text]
+    cut_up = spelled(" Slow down", 1.0, np.random.default_rng(0))
+    assert max(len(piece.strip()) for piece in cut_up) <= 3
+
+
+def test_a_spelled_answer_reads_as_the_plain_one_and_uses_other_tokens(tmp_path: Path) -> None:
+    from hazardline.pocket.language import Visits
+    from hazardline.pocket.settings import PocketSettings
+    from hazardline.vlm.text import Prompter
+    from hazardline.vlm.tree import TimeTargets
+    from hazardline.vlm.whitening import Whitening
+
+    layout = Layout()
+    tokenizer = train_tokenizer(["Brake gently on the wet road."] * 5, layout, 640)
+    prompter = Prompter(tokenizer, layout)
+    import torch
+
+    visits = Visits(
+        [], tmp_path, prompter, TimeTargets.gaussian([1, 2], 640, 1.0), PocketSettings(),
+        Whitening.fit(torch.randn(400, 4), floor=1e-6),
+    )  # fmt: skip
+    plain = visits.turn("What?", "Brake gently on the wet road.")
+    turn = visits.spelled_turn("What?", "Brake gently on the wet road.", 1.0, np.random.default_rng(0))
+    assert prompter.decode(turn.answer) == prompter.decode(plain.answer)
+    assert len(turn.answer) > len(plain.answer)
+    assert turn.answer[-1] == prompter.end_id
 
 
 def test_the_longest_run_wins() -> None:

@@ -24,7 +24,7 @@ from transformers import VideoLlama3ForConditionalGeneration
 from hazardline.pocket import corpus
 from hazardline.pocket.architecture import build_model
 from hazardline.pocket.auxiliary import NUM_AUXILIARY, auxiliary_targets
-from hazardline.pocket.english import handbook
+from hazardline.pocket.english import dictation, handbook, spelled
 from hazardline.pocket.parallel import average_gradients, cosine_rate
 from hazardline.pocket.perception import cut
 from hazardline.pocket.questions import QA, Questions
@@ -133,6 +133,12 @@ class Visits:
         ids = self._prompter.answer(answer)
         return Turn(self._prompter.question(question), ids, 1.0, self._targets.token_weights(ids))
 
+    def spelled_turn(self, question: str, answer: str, share: float, rng: np.random.Generator) -> Turn:
+        """The same with a share of the answer's words written in pieces; for answers without times."""
+        text = self._settings.layout.answer_format.format(answer=answer)
+        ids = [token for piece in spelled(text, share, rng) for token in self._prompter.encode(piece)]
+        return Turn(self._prompter.question(question), [*ids, self._prompter.end_id])
+
     def prefix(self, num_frames: int) -> list[int]:
         """Prefix of a clip of that many frames."""
         if num_frames not in self._prefixes:
@@ -158,20 +164,25 @@ class Visits:
         features = features[head : len(features) - tail]
         start = phase + 2 * head
         drive = cut(clip.drive, start, min(clip.drive.num_frames, start + 2 * len(features)), mirrored)
-        pairs = self._pairs(Questions(drive, rng), 0.6 if progress < 0.12 else 0.25, plan.questions_per_clip)
-        turns = [self.turn(question, answer) for question, answer in pairs]
+        asker = Questions(drive, rng)
+        captions = asker.captions(plan.captions_per_clip)
+        pairs = self._pairs(asker, 0.6 if progress < 0.12 else 0.25, plan.questions_per_clip - len(captions))
+        share = plan.spelled_caption_share if augment else 0.0
+        turns = [self.spelled_turn(question, answer, share, rng) for question, answer in captions]
+        turns += [self.turn(question, answer) for question, answer in pairs]
         row = ClipRow(self._whitening(torch.from_numpy(features).float()), self.prefix(len(features)), turns)
         return Visit(row, torch.from_numpy(auxiliary_targets(drive, len(features))))
 
     def _pairs(self, asker: Questions, frame_share: float, count: int) -> list[QA]:
-        captions = asker.captions(self._settings.language.captions_per_clip)
-        moments = asker.frame_questions(round((count - len(captions)) * frame_share))
-        return captions + moments + asker.clip_questions(count - len(captions) - len(moments))
+        moments = asker.frame_questions(round(count * frame_share))
+        return moments + asker.clip_questions(count - len(moments))
 
     def handbook_row(self, rng: np.random.Generator) -> ClipRow:
-        """Handbook sentences without a clip."""
+        """Handbook sentences and a dictation without a clip, as they are or spelled."""
         width, tokens = self._settings.size.vision_width, self._settings.layout.tokens_per_frame
-        turns = [self.turn(question, answer) for question, answer in handbook(rng, 4)]
+        share = self._settings.language.spelled_share if rng.random() < 0.5 else 0.0
+        pairs = [*handbook(rng, 4), *dictation(rng, 2)]
+        turns = [self.spelled_turn(question, answer, share, rng) for question, answer in pairs]
         return ClipRow(torch.zeros(0, tokens, width), self.prefix(0), turns)
 
 

@@ -38,10 +38,14 @@ class LanguageSettings(Document):
     captions_per_clip: int = 2
     handbook_share: float = 0.25
     """Share of steps with a row of handbook sentences beside the clip."""
+    spelled_share: float = 0.4
+    """Share of the words of handbook sentences that are written in pieces of one to three letters."""
+    spelled_caption_share: float = 0.08
+    """The same for sentences about a clip."""
     projector_noise: float = 0.1
     sigma_steps: float = 0.8
     auxiliary_layer: int = 2
-    vocab_size: int = 1100
+    vocab_size: int = 1280
 
 
 class PocketSettings(Document):

@@ -124,21 +124,18 @@ def encode_patches(tower: Any, patches: Tensor, grid: tuple[int, int], merge: in
     """Patch states before merging: (frames, patches, vision hidden size), in merge-window order."""
     frames, count, _ = patches.shape
     states: Tensor = tower.embeddings(patches.flatten(0, 1).to(tower.dtype))
-    cos, sin = tower.rotary_pos_emb(states, window_positions(*grid, merge).to(states.device))
+    positions = window_positions(*grid, merge).to(states.device)
+    cos, sin = tower.rotary_pos_emb(states, positions)  # of one frame; broadcast over frames
     width = states.shape[-1]
-    cos, sin = cos.repeat(frames, 1), sin.repeat(frames, 1)
     for layer in tower.encoder.layers:
         attention = layer.self_attn
         normed = layer.layer_norm1(states)
         query, key, value = (
-            projection(normed).view(-1, attention.num_heads, attention.head_dim)
+            projection(normed).view(frames, count, attention.num_heads, attention.head_dim)
             for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
         query, key = apply_rotary_pos_emb_vision(query, key, cos, sin)
-        query, key, value = (
-            part.view(frames, count, attention.num_heads, attention.head_dim).transpose(1, 2)
-            for part in (query, key, value)
-        )
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
         mixed = attend(query, key, value, None, attention.scaling)
         states = states + attention.out_proj(mixed.transpose(1, 2).reshape(frames * count, width))
         states = states + layer.mlp(layer.layer_norm2(states))
