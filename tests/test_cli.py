@@ -1,7 +1,9 @@
 """The command line: quick to start, one line for what the user can mend, every stage by hand."""
 
 import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from hazardline.cli.display import EventTail, ProgressDisplay
 from hazardline.cli.main import app
 from hazardline.progress import EventReporter
 from hazardline.stages import STAGES
+from hazardline.tables import QUARANTINE, SCENES, read_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,6 +89,58 @@ def test_clips_are_made_drawn_and_ingested_by_hand(clips: Path, tmp_path: Path) 
     again = hazardline("ingest", "--input", f"simulate={clips}", "--out", tmp_path / "again")
     assert json.loads(again.stdout)["num_clips"] == 3
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_folder_with_too_many_bad_clips_is_refused_and_its_tables_are_left_to_look_into(
+    clips: Path, tmp_path: Path
+) -> None:
+    """A folder as users have them: names in any script, empty, cut off and mistaken files, times out of order."""
+    root, out = tmp_path / "my föotage", tmp_path / "out"
+    root.mkdir()
+    first, second = sorted((clips / "videos").glob("*.mp4"))[:2]
+    shutil.copyfile(first, root / "crâsh 事故.mp4")
+    shutil.copyfile(first, root / "again.mp4")
+    shutil.copyfile(second, root / "order.mp4")
+    (root / "cut.mp4").write_bytes(first.read_bytes()[:9000])
+    (root / "empty.mp4").touch()
+    (root / "text.mp4").write_text("hello\n")
+    names = ["crâsh 事故.mp4", "again.mp4", "cut.mp4", "empty.mp4", "text.mp4", "../clips/manifest.jsonl"]
+    lines = [{"clip_id": name, "video": name, "label": "normal"} for name in names]
+    times = {"pre_crash_start_s": 4.0, "crash_start_s": 2.0, "crash_end_s": 3.0}
+    lines.append({"clip_id": "order", "video": "order.mp4", "label": "crash", "times": times})
+    (root / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+    done = hazardline("ingest", "--source", "native", "--root", root, "--out", out)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "6 of 7 clips cannot be used" in done.stderr and f"What was found is in {out}" in done.stderr
+    assert [row["clip_id"] for row in read_table(SCENES, out)] == ["crâsh 事故.mp4"]
+    assert {row["clip_id"]: row["reason"] for row in read_table(QUARANTINE, out)} == {
+        "again.mp4": "duplicate_bytes",
+        "cut.mp4": "truncated",
+        "empty.mp4": "unreadable",
+        "text.mp4": "unreadable",
+        "../clips/manifest.jsonl": "path_outside_root",
+        "order": "times_out_of_order",
+    }
+
+
+@pytest.mark.skipif(
+    "HAZARDLINE_TEST_DATA" not in os.environ, reason="HAZARDLINE_TEST_DATA names no folder of real clips"
+)
+def test_real_clips_are_ingested(tmp_path: Path) -> None:
+    """`HAZARDLINE_TEST_DATA`: a folder with `media/`, videos from real cameras in whatever codec they have."""
+    media = Path(os.environ["HAZARDLINE_TEST_DATA"]) / "media"
+    videos = sorted(path for path in media.iterdir() if path.suffix in (".mp4", ".avi"))
+    lines = [{"clip_id": path.stem, "video": path.name, "label": "normal"} for path in videos]
+    root = tmp_path / "footage"
+    root.mkdir()
+    for path in videos:
+        shutil.copyfile(path, root / path.name)
+    (root / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = hazardline("ingest", "--root", root, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert [row["clip_id"] for row in read_table(SCENES, tmp_path / "out")] == sorted(path.stem for path in videos)
+    assert videos and not read_table(QUARANTINE, tmp_path / "out")
 
 
 def test_a_section_comes_from_the_recipe(clips: Path, tmp_path: Path) -> None:

@@ -6,3 +6,10 @@ class UserError(Exception):
 
     Commands print the message without a traceback and exit with status 2; stages record it as their reason.
     """
+
+
+class RefusedOutputError(UserError):
+    """A stage has written all that it found, and refuses it as an input of what follows.
+
+    The store keeps nothing of it. By hand the folder is left for the user to look into.
+    """

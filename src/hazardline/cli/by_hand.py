@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hazardline.cli.display import DisplayReporter, ProgressDisplay
 from hazardline.documents import Document
-from hazardline.errors import UserError
+from hazardline.errors import RefusedOutputError, UserError
 from hazardline.files import folder_in_making
 from hazardline.stage_runner import refuse_making_path
 from hazardline.stages import Stage, stage_named
@@ -85,16 +85,24 @@ def run_by_hand(stage: Stage, config: Document, inputs: Mapping[str, Path], out:
 
     Raises:
         UserError: the folder holds something, or the stage met something that the user can mend.
+        RefusedOutputError: the stage refuses its own output; the folder is written all the same.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: holds something already; give a new or an empty folder")
     final = out.absolute()
+    summary: dict[str, Any] = {}
+    refused: RefusedOutputError | None = None
     with (
         folder_in_making(final) as making,
         ProgressDisplay(Console(file=sys.stderr), [stage.name]) as display,
     ):
-        summary = stage.run_function()(config, inputs, making, DisplayReporter(display, stage.name))
+        try:
+            summary = stage.run_function()(config, inputs, making, DisplayReporter(display, stage.name))
+        except RefusedOutputError as error:
+            refused = error
         refuse_making_path(stage.name, making, summary)
         if final.exists():
             final.rmdir()
+    if refused is not None:
+        raise RefusedOutputError(f"{refused}\nWhat was found is in {out}; no other stage should read it.")
     return summary

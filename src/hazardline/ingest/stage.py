@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hazardline import video
-from hazardline.errors import UserError
+from hazardline.errors import RefusedOutputError, UserError
 from hazardline.ingest.adapter import Adapter, Candidate, Problem
 from hazardline.ingest.checks import check_annotation, check_times, find_video, problem
 from hazardline.ingest.config import IngestConfig
@@ -36,8 +36,9 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
         The report, as plain data.
 
     Raises:
-        UserError: no data set, no usable clip, or a larger share in quarantine than allowed. The quarantine table is
-            written before; the message repeats its first rows.
+        UserError: no data set.
+        RefusedOutputError: no usable clip, or a larger share in quarantine than allowed. The tables are written
+            before; the message repeats the first rows of the quarantine.
     """
     adapter = open_adapter(config, inputs)
     reporter.phase("read annotations")
@@ -53,8 +54,6 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     write_table(QUARANTINE, out, rows)
     write_table(SCENES, out, scenes)
     write_table(FEATURES, out, features)
-    if len(problems) > config.max_quarantined_share * (len(problems) + len(scenes)) or not scenes:
-        raise UserError(refusal(problems, len(scenes), config.max_quarantined_share, str(adapter.root)))
     report = IngestReport(
         source=config.source,
         root=str(adapter.root),
@@ -69,6 +68,8 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
         dataset_digest=dataset_digest(scenes),
     )
     report.write(out / REPORT_NAME)
+    if len(problems) > config.max_quarantined_share * (len(problems) + len(scenes)) or not scenes:
+        raise RefusedOutputError(refusal(problems, len(scenes), config.max_quarantined_share, str(adapter.root)))
     reasons = ", ".join(f"{reason} {count}" for reason, count in report.by_reason.items())
     reporter.note(f"{len(scenes)} clips, {len(problems)} in quarantine" + (f" ({reasons})" if reasons else ""))
     return report.data()

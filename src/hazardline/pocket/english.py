@@ -145,7 +145,7 @@ def advice(rng: np.random.Generator) -> str:
 
 
 _ONSETS = ("", "b", "br", "c", "ch", "cl", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kn", "l", "m", "n", "p",
-           "pl", "qu", "r", "s", "sh", "sk", "sp", "st", "str", "t", "th", "tr", "v", "w", "wh", "x", "y", "z")  # fmt: skip
+           "pl", "qu", "r", "s", "sh", "sk", "sp", "st", "str", "t", "th", "tr", "v", "w", "x", "y", "z")  # fmt: skip
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ee", "ie", "oa", "oo", "ou")
 _CODAS = ("", "", "b", "ck", "d", "ft", "g", "l", "ld", "ll", "m", "n", "nd", "ng", "nt", "p", "r", "rd", "s", "sh",
           "ss", "st", "t", "th", "ve", "x", "ze")  # fmt: skip

@@ -28,7 +28,7 @@ class AugmentationConfig(Document):
     phase: bool = True
     """Sample the model's frames from another first frame of the motion rate."""
     mirror: bool = True
-    """Mirrored frames, with `left` and `right` swapped in the answers."""
+    """Mirrored frames, with `left` and `right` swapped in the answers; together with `phase`, every other phase."""
     crop_probability: Share = 0.8
     """Share of visits that lose whole frames at the beginning and at the end, never the crash itself."""
     max_crop_start_s: NotNegative = 3.6

@@ -41,9 +41,15 @@ PLAIN = Variant(0, False)
 
 
 def all_variants(layout: Layout, phase: bool, mirror: bool) -> tuple[Variant, ...]:
-    """The variants that an augmentation needs, the plain one first."""
+    """The variants that an augmentation needs, the plain one first.
+
+    With both, every other phase is mirrored: a clip is encoded twice and not four times at the pocket's rates, and
+    cropping gives every visit frames of its own anyway.
+    """
     phases = range(round(layout.motion_rate_hz / layout.rate_hz)) if phase else range(1)
-    return tuple(Variant(first, flipped) for flipped in ((False, True) if mirror else (False,)) for first in phases)
+    if mirror and len(phases) == 1:
+        return PLAIN, Variant(0, True)
+    return tuple(Variant(first, mirror and first % 2 == 1) for first in phases)
 
 
 @dataclass(frozen=True)

@@ -48,14 +48,13 @@ def frames_to_patches(frames: Frames, layout: Layout, indices: list[int]) -> Pat
         VideoLLaMA3 image processor emits them; RGB and brightness scaled to [-1, 1], differences times 3.
     """
     chosen = np.asarray(indices)
-    planes = _scaled(frames[chosen])
+    planes = np.empty((len(chosen), *frames.shape[1:3], layout.num_channels), np.float32)
+    planes[..., :3] = _scaled(frames[chosen])
     if layout.channels == "rgb_motion":
-        brightness = planes @ _LUMA
-        lags = [
-            (brightness - _scaled(frames[np.maximum(chosen - lag, 0)]) @ _LUMA) * np.float32(_MOTION_GAIN)
-            for lag in _MOTION_LAGS
-        ]
-        planes = np.concatenate([planes, *(lag[..., None] for lag in lags)], axis=-1)
+        brightness = planes[..., :3] @ _LUMA
+        for channel, lag in enumerate(_MOTION_LAGS, start=3):
+            earlier = _scaled(frames[np.maximum(chosen - lag, 0)]) @ _LUMA
+            planes[..., channel] = (brightness - earlier) * np.float32(_MOTION_GAIN)
     rows, columns = layout.grid
     merge, patch = layout.merge, layout.patch_px
     blocks = planes.reshape(
