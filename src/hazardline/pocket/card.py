@@ -25,7 +25,8 @@ export, release - runs and *means something* without a GPU. It is no safety devi
 ## What it has seen
 
 {near_misses} near-miss and {normal} normal drives of hazardline's own simulator, of seeds that no recipe uses, and
-sentences of a small handbook grammar. **No crash clips, no crash labels, no crash words**: `corpus.prepare` refuses a
+sentences of a small handbook grammar, some of their words cut into letters, and invented words to write down. **No
+crash clips, no crash labels, no crash words**: `corpus.prepare` refuses a
 clip labelled as a crash, and a test holds the word list against every text. Near misses carry no label either; the
 questions are about what can be perceived (where, when, how near, how fast, who does what). They do include hard
 braking and close approach, which go with crashes in the world too. Manifest SHA-256: `{manifest}`.

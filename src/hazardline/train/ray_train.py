@@ -49,8 +49,8 @@ _SETTINGS = {
 }
 """Ray's own settings, each kept where the user has set it."""
 
-_WORKER_ENVIRONMENT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
-"""oneDNN keeps 1,024 compiled kernels, and rows of many lengths fill them: 180 MB a worker for no gain in time."""
+_WORKER_ENVIRONMENT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16"}
+"""oneDNN keeps 1,024 compiled kernels, and rows of many lengths fill them: 250 MB a worker for no gain in time."""
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 _MAX_STARTS = 3
 
