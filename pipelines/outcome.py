@@ -3,19 +3,18 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hazardline.evaluate.document import MAIN_METRICS
 from hazardline.recipe import Recipe
 from hazardline.run_summary import RunSummary, summarize
 from hazardline.store import StageRecord
 
 from pipelines.local_run import DEFECT_STATUS, Outcome, RunFolder
-
-_NUM_FIGURES = 4
 
 
 def write_run_summary(recipe: Recipe, outcome: Outcome, folder: RunFolder) -> RunSummary:
@@ -31,7 +30,7 @@ def write_run_summary(recipe: Recipe, outcome: Outcome, folder: RunFolder) -> Ru
 
 def show_success(summary: RunSummary, outcome: Outcome, folder: RunFolder, console: Console) -> None:
     """The table of stages, the scores, and where to go from here."""
-    console.print(_stage_table(outcome.records))
+    console.print(_stage_table(summary, outcome.records))
     console.print(_score_table(summary))
     verdict = "open" if summary.gate.passed else "closed: " + "; ".join(summary.gate.reasons)
     console.print(
@@ -59,38 +58,63 @@ def show_failure(outcome: Outcome, folder: RunFolder, console: Console) -> None:
     console.print(f"log: {escape(_shown(folder.log))}", highlight=False, soft_wrap=True)
 
 
-def _stage_table(records: Mapping[str, StageRecord]) -> Table:
-    table = Table("stage", "state", "seconds", "peak MB", "key figures", title="Stages", title_justify="left")
+def _stage_table(summary: RunSummary, records: Mapping[str, StageRecord]) -> Table:
+    table = Table(title="Stages", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("stage", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("seconds", justify="right")
+    table.add_column("peak MB", justify="right")
+    table.add_column("key figures")
+    figures = _key_figures(summary, records)
     for name, record in records.items():
-        state = f"reused (made in {record.made_wall_s:.0f} s)" if record.cached else "made"
-        figures = escape(_figures(record.summary))
-        table.add_row(name, state, f"{record.wall_s:.1f}", f"{record.peak_rss_mb:.0f}", figures)
+        state = f"reused ({record.made_wall_s:.0f} s)" if record.cached else "made"
+        table.add_row(name, state, f"{record.wall_s:.1f}", f"{record.peak_rss_mb:.0f}", escape(figures.get(name, "")))
     return table
 
 
-def _figures(summary: Mapping[str, Any]) -> str:
-    """The first numbers of a stage's summary, with their names."""
-    found = [
-        f"{name.removeprefix('num_')} {value:.4g}"
-        if isinstance(value, float)
-        else f"{name.removeprefix('num_')} {value}"
-        for name, value in summary.items()
-        if isinstance(value, int | float)
-    ]
-    return ", ".join(found[:_NUM_FIGURES])
+def _key_figures(summary: RunSummary, records: Mapping[str, StageRecord]) -> dict[str, str]:
+    """What each stage came to, in a few words."""
+    clips = summary.clips
+    branches = records["train"].summary["branches"]
+    figures = {
+        "ingest": f"{clips.num_clips} clips, {clips.num_quarantined} in quarantine",
+        "split": ", ".join(f"{name} {count}" for name, count in clips.clips_by_split.items()),
+        "synthesize": f"{clips.num_qa_pairs} questions with answers",
+        "train": ", ".join(f"{name} {branch['num_steps']} steps" for name, branch in branches.items()),
+        "evaluate": f"{records['evaluate'].summary['num_test_clips']} test clips",
+        "gate": "open" if summary.gate.passed else "closed",
+        "register": f"version {summary.registry.version}: {', '.join(summary.registry.aliases) or 'no alias'}",
+    }
+    if "simulate" in records:
+        figures["simulate"] = f"{records['simulate'].summary['clips']} clips"
+    if summary.bundle is not None:
+        figures["export"] = f"{summary.bundle.size_bytes / 1e6:.1f} MB in {len(summary.bundle.files) + 1} files"
+    if summary.release is not None:
+        figures["release"] = f"version {summary.release.version}"
+    if summary.device is not None:
+        figures["device"] = f"slot {summary.device.slot}, release {summary.device.version}"
+    return figures
 
 
 def _score_table(summary: RunSummary) -> Table:
-    models = list(summary.metrics)
-    table = Table("metric", *models, title="Scores on the test split, with 95 % intervals", title_justify="left")
-    names = dict.fromkeys(name for metrics in summary.metrics.values() for name in metrics)
-    for name in names:
-        cells = [summary.metrics[model].get(name) for model in models]
+    """The main scores; all of them are in the report and in `summary.json`. Fits a terminal of 80 columns."""
+    title = "Main scores on the test split, with 95 % intervals"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("metric", no_wrap=True)
+    for model in summary.metrics:
+        table.add_column(model, no_wrap=True)
+    for name in MAIN_METRICS:
+        cells = [metrics.get(name) for metrics in summary.metrics.values()]
         table.add_row(
             name,
-            *(f"{cell.value:.3f} [{cell.interval[0]:.3f}, {cell.interval[1]:.3f}]" if cell else "" for cell in cells),
+            *(f"{_short(cell.value)} [{', '.join(map(_short, cell.interval))}]" if cell else "-" for cell in cells),
         )
     return table
+
+
+def _short(value: float) -> str:
+    """Two decimals without the zero before the point: `.83`."""
+    return f"{value:.2f}".replace("0.", ".", 1)
 
 
 def _device_line(summary: RunSummary) -> str:

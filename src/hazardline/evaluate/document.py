@@ -8,6 +8,15 @@ from hazardline.documents import Document
 
 EVALUATION_NAME = "evaluation.json"
 ModelName = Literal["base", "constant", "candidate"]
+MAIN_METRICS = (
+    "recognition_macro_f1",
+    "near_miss_auc",
+    "crash_miou",
+    "crash_ap50",
+    "pre_crash_score",
+    "description_family_accuracy",
+)
+"""What people are shown first; every metric is in the document."""
 
 
 class Estimate(Document):

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hazardline.evaluate.answers import ModelAnswers
-from hazardline.evaluate.document import Estimate, Evaluation, ModelName
+from hazardline.evaluate.document import MAIN_METRICS, Estimate, Evaluation, ModelName
 from hazardline.evaluate.report import charts
 from hazardline.evaluate.report.filmstrips import Filmstrip, choose, filmstrip
 from hazardline.evaluate.scored import METRIC_NAMES, explanation
@@ -19,15 +19,6 @@ from hazardline.tasks import parse_interval, parse_point, parse_recognition
 
 REPORT_NAME = "report.html"
 MODELS: tuple[ModelName, ...] = ("base", "constant", "candidate")
-_MAIN = (
-    "recognition_macro_f1",
-    "near_miss_auc",
-    "crash_miou",
-    "crash_ap50",
-    "pre_crash_score",
-    "description_family_accuracy",
-)
-"""Drawn at the top; the others follow in a second plot."""
 _MAX_TABLE_ROWS = 60
 
 
@@ -69,14 +60,14 @@ def write_report(data: ReportData) -> str:
     )
     evaluation = data.evaluation
     candidate = data.answers["candidate"]
-    others = [name for name in METRIC_NAMES if name not in _MAIN and name != "tta_abs_error_s"]
+    others = [name for name in METRIC_NAMES if name not in MAIN_METRICS and name != "tta_abs_error_s"]
     drawn = {str(model): found for model, found in evaluation.metrics.items()} | {"ceiling": evaluation.ceiling}
     return environment.get_template("page.html.jinja").render(
         evaluation=evaluation,
         identity=_identity_rows(evaluation),
         rows=summary_rows(evaluation),
         models=MODELS,
-        metric_chart=charts.metric_chart(_MAIN, drawn),
+        metric_chart=charts.metric_chart(MAIN_METRICS, drawn),
         other_chart=charts.metric_chart(others, drawn),
         times_chart=charts.times_chart(*predicted_and_true(data.clips, candidate)),
         confusion_chart=charts.confusion_chart(confusion(data.clips, candidate)),
