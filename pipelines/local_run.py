@@ -60,6 +60,11 @@ class RunFolder:
         """What came of it."""
         return self.path / "summary.json"
 
+    @property
+    def report(self) -> Path:
+        """Evaluation for people; one self-contained page."""
+        return self.path / "report.html"
+
 
 @dataclass
 class Outcome:

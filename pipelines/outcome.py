@@ -1,6 +1,7 @@
 """What the user sees at the end of a local run: one table and three lines, or why it failed."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hazardline.evaluate.document import MAIN_METRICS
+from hazardline.evaluate.document import MAIN_METRICS, REPORT_NAME
 from hazardline.recipe import Recipe
 from hazardline.run_summary import RunSummary, summarize
 from hazardline.store import StageRecord
@@ -18,9 +19,10 @@ from pipelines.local_run import DEFECT_STATUS, Outcome, RunFolder
 
 
 def write_run_summary(recipe: Recipe, outcome: Outcome, folder: RunFolder) -> RunSummary:
-    """Write `summary.json`, and point `latest` beside the run's folder to it."""
+    """Write `summary.json`, copy the report beside it, and point `latest` beside the run's folder to both."""
     records = {stage.name: outcome.records[stage.name] for stage in recipe.stages() if stage.name in outcome.records}
     summary = summarize(folder.run_id, recipe.name, recipe.digest(), outcome.wall_s, records)
+    shutil.copyfile(outcome.records["evaluate"].output / REPORT_NAME, folder.report)
     summary.write(folder.summary)
     making = folder.path.parent / f".latest-{folder.run_id}"
     making.symlink_to(folder.run_id)
@@ -40,8 +42,7 @@ def show_success(summary: RunSummary, outcome: Outcome, folder: RunFolder, conso
         highlight=False,
         soft_wrap=True,
     )
-    report = outcome.records["evaluate"].output / "report.html"
-    console.print(f"[bold]Report:[/] {escape(_shown(report))}", highlight=False, soft_wrap=True)
+    console.print(f"[bold]Report:[/] {escape(_shown(folder.report))}", highlight=False, soft_wrap=True)
     console.print("[bold]MLflow:[/] make ui", highlight=False)
     console.print(f"[bold]Device:[/] {escape(_device_line(summary))}", highlight=False, soft_wrap=True)
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from hazardline.documents import Document
 
 EVALUATION_NAME = "evaluation.json"
+REPORT_NAME = "report.html"
 ModelName = Literal["base", "constant", "candidate"]
 MAIN_METRICS = (
     "recognition_macro_f1",

@@ -13,12 +13,12 @@ from hazardline.evaluate.answers import ModelAnswers, answer_counts, prediction_
 from hazardline.evaluate.ceiling import measure_ceiling
 from hazardline.evaluate.config import EvaluateConfig
 from hazardline.evaluate.constants import choose_constants, constant_answers, shown_answers
-from hazardline.evaluate.document import EVALUATION_NAME, Estimate, Evaluation, ModelName
+from hazardline.evaluate.document import EVALUATION_NAME, REPORT_NAME, Estimate, Evaluation, ModelName
 from hazardline.evaluate.estimates import ModelScores, Scorer
 from hazardline.evaluate.features import Features, gather_features
 from hazardline.evaluate.identity import identify
 from hazardline.evaluate.inference import Checkpoints, Questions, answer_clips, find_adapters, worker_pool
-from hazardline.evaluate.report.page import REPORT_NAME, ReportData, write_report
+from hazardline.evaluate.report.page import ReportData, write_report
 from hazardline.evaluate.scoring import Canon, pre_crash_times, score_clips, with_reference
 from hazardline.evaluate.slices import SLICED_METRICS, slice_estimates
 from hazardline.evaluate.testset import Clip, Splits, read_splits

@@ -17,7 +17,6 @@ from hazardline.evaluate.slices import SLICED_METRICS
 from hazardline.evaluate.testset import Clip
 from hazardline.tasks import parse_interval, parse_point, parse_recognition
 
-REPORT_NAME = "report.html"
 MODELS: tuple[ModelName, ...] = ("base", "constant", "candidate")
 _MAX_TABLE_ROWS = 60
 
