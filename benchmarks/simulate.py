@@ -1,7 +1,7 @@
 """How fast the clip simulator is on this machine: clips a minute of the whole stage, and where the time goes.
 
-Run from the repository root on a quiet machine: `python benchmarks/simulate.py --out simulate.json`. The stage is timed
-as users run it (sampling, pairing and rejection included; the start of a worker taken off); the phases are timed
+Run on a quiet machine: `python benchmarks/simulate.py` writes `benchmarks/results/simulate.json`. The stage is timed as
+users run it (sampling, pairing and rejection included; the start of a worker taken off); the phases are timed
 in this process on the same scenes, in processor seconds.
 """
 
@@ -111,7 +111,7 @@ def time_phases(config: SimulateConfig, num_scenes: int) -> dict[str, float]:
 def main() -> None:
     """Measure, print, and write the JSON document."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("simulate.json"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "simulate.json")
     parser.add_argument("--pairs", type=int, default=72)
     parser.add_argument("--normal", type=int, default=48)
     parser.add_argument("--workers", type=int, default=2)
@@ -130,6 +130,7 @@ def main() -> None:
         "stage": time_stage(config),
         "cpu_ms_per_clip": time_phases(config, 20),
     }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, document)
     print(json.dumps(document, indent=2))
 
