@@ -18,6 +18,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from hazardline.errors import UserError
+from hazardline.process_memory import return_freed_memory
 from hazardline.tables import QA, SCENES, read_table
 from hazardline.tasks import TRAINED_ON
 from hazardline.train import schedule
@@ -44,6 +45,7 @@ from hazardline.vlm.tree import ClipRow
 from hazardline.vlm.whitening import Whitening, enter_white, native_weights
 
 _ORDER, _VISIT, _WEIGHTS = 1, 2, 3  # purposes of random numbers
+_STEPS_PER_TRIM = 4
 
 
 class Workers(Protocol):
@@ -203,6 +205,8 @@ def _take_step(branch: Branch, state: TrainingState, workers: Workers) -> Traini
         config.max_gradient_norm,
         workers.sum,
     )
+    if state.step % _STEPS_PER_TRIM == 0:
+        return_freed_memory()
     state.losses.append(result.loss)
     state = state.model_copy(
         update={
