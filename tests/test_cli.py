@@ -1,7 +1,6 @@
 """The command line: quick to start, one line for what the user can mend, every stage by hand."""
 
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -122,25 +121,6 @@ def test_a_folder_with_too_many_bad_clips_is_refused_and_its_tables_are_left_to_
         "../clips/manifest.jsonl": "path_outside_root",
         "order": "times_out_of_order",
     }
-
-
-@pytest.mark.skipif(
-    "HAZARDLINE_TEST_DATA" not in os.environ, reason="HAZARDLINE_TEST_DATA names no folder of real clips"
-)
-def test_real_clips_are_ingested(tmp_path: Path) -> None:
-    """`HAZARDLINE_TEST_DATA`: a folder with `media/`, videos from real cameras in whatever codec they have."""
-    media = Path(os.environ["HAZARDLINE_TEST_DATA"]) / "media"
-    videos = sorted(path for path in media.iterdir() if path.suffix in (".mp4", ".avi"))
-    lines = [{"clip_id": path.stem, "video": path.name, "label": "normal"} for path in videos]
-    root = tmp_path / "footage"
-    root.mkdir()
-    for path in videos:
-        shutil.copyfile(path, root / path.name)
-    (root / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = hazardline("ingest", "--root", root, "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert [row["clip_id"] for row in read_table(SCENES, tmp_path / "out")] == sorted(path.stem for path in videos)
-    assert videos and not read_table(QUARANTINE, tmp_path / "out")
 
 
 def test_a_section_comes_from_the_recipe(clips: Path, tmp_path: Path) -> None:

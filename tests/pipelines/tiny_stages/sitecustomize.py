@@ -19,6 +19,10 @@ from hazardline.synthesize.document import Synthesis
 BUNDLE_FILE = "decoder.onnx"
 
 
+def _simulate(config: Any, out: Path) -> dict[str, Any]:
+    return {"clips": 3}
+
+
 def _ingest(config: Any, out: Path) -> dict[str, Any]:
     return {"num_clips": 3, "by_label": {"crash": 3}, "num_quarantined": 0}
 
@@ -33,6 +37,10 @@ def _synthesize(config: Any, out: Path) -> dict[str, Any]:
     names: dict[str, Any] = {"annotator": "deterministic", "prompt_version": "x", "prompt_digest": "x"}
     Synthesis(**names, **counts, counts=[], unasked=[], rejected=[]).write(out / "synthesis.json")
     return {"num_pairs": 18}
+
+
+def _train(config: Any, out: Path) -> dict[str, Any]:
+    return {"branches": {"linguistic": {"num_steps": 4}, "perception": {"num_steps": 2}}}
 
 
 def _evaluate(config: Any, out: Path) -> dict[str, Any]:
@@ -50,7 +58,7 @@ def _evaluate(config: Any, out: Path) -> dict[str, Any]:
     Evaluation(identity=identity, num_test_clips=3, counts={}, metrics=metrics, slices=[]).write(
         out / "evaluation.json"
     )
-    return {}
+    return {"num_test_clips": 3}
 
 
 def _gate(config: Any, out: Path) -> dict[str, Any]:
@@ -90,9 +98,11 @@ def _nothing(config: Any, out: Path) -> dict[str, Any]:
 
 
 BODIES: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
+    "simulate": _simulate,
     "ingest": _ingest,
     "split": _split,
     "synthesize": _synthesize,
+    "train": _train,
     "evaluate": _evaluate,
     "gate": _gate,
     "register": _register,
