@@ -1,4 +1,4 @@
-"""Builds the pocket base from nothing: `make pocket-base`. Under an hour on two cores; every stage resumes.
+"""Builds the pocket base from nothing: `make pocket-base`. About an hour on two cores; every stage resumes.
 
 The result goes to `--out`; whether it replaces the shipped checkpoint is the user's decision.
 """
