@@ -114,7 +114,7 @@ def _score_table(summary: RunSummary) -> Table:
 
 
 def _short(value: float) -> str:
-    """Two decimals without the zero before the point: `.83`."""
+    """Two decimals of a score between -1 and 1, without the zero before the point: `.83`."""
     return f"{value:.2f}".replace("0.", ".", 1)
 
 

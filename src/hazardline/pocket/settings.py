@@ -39,7 +39,7 @@ class LanguageSettings(Document):
     handbook_share: float = 0.25
     """Share of steps with a row of handbook sentences beside the clip."""
     spelled_share: float = 0.4
-    """Share of the words of handbook sentences that are written in pieces of one to three letters."""
+    """In half of the handbook rows: share of the words that are written in pieces of one to three letters."""
     spelled_caption_share: float = 0.08
     """The same for sentences about a clip."""
     projector_noise: float = 0.1
