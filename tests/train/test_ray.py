@@ -1,6 +1,8 @@
 """Real Ray: both branches side by side, a worker that is killed, two workers, and an error for the user."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,12 @@ def test_the_stage_leaves_two_adapters_features_and_a_report(
         assert model.active_adapter == "perception"
     adapter = json.loads((out / "linguistic" / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == str(base)
+
+
+def test_the_driver_of_lone_workers_does_without_torch() -> None:
+    """It would hold half a gigabyte beside two workers that need it."""
+    imports = "import sys, hazardline.train.stage, hazardline.train.ray_trainer; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", imports], check=False).returncode == 0
 
 
 def test_features_of_all_splits_stay_plain(made: tuple[Path, dict[str, Any], Notes], base: Path) -> None:

@@ -38,7 +38,8 @@ from hazardline.vlm.text import TOKENIZER_NAME, Prompter
 from hazardline.vlm.tree import AnswerLosses, ClipRow, TimeTargets, Turn, answer_losses
 from hazardline.vlm.whitening import Whitening
 
-_PHASES = (0, 1)
+_VARIANTS = ((0, False), (1, True))
+"""Start phase and mirroring in which a clip is encoded; cropping gives every visit frames of its own anyway."""
 _TEXTS_PER_CLIP = 40
 
 
@@ -65,13 +66,12 @@ def _encode_part(task: tuple[list[str], Path, PocketSettings]) -> int:
     model = _model_with_vision(work, settings, 512, {"pad": 0, "end": 2, "image": 3, "video": 4})
     for clip_id in ids:
         frames = np.load(work / f"{clip_id}.frames.npy")
-        for mirrored in (False, True):
+        for phase, mirrored in _VARIANTS:
             seen = np.ascontiguousarray(frames[:, :, ::-1]) if mirrored else frames
-            for phase in _PHASES:
-                patches = torch.from_numpy(frames_to_patches(seen, layout, layout.sample(len(seen), phase)))
-                with torch.autocast("cpu", torch.bfloat16):
-                    features = encode(model, patches, layout.grid, layout.merge)
-                np.save(work / variant_name(clip_id, phase, mirrored), features.half().numpy())
+            patches = torch.from_numpy(frames_to_patches(seen, layout, layout.sample(len(seen), phase)))
+            with torch.autocast("cpu", torch.bfloat16):
+                features = encode(model, patches, layout.grid, layout.merge)
+            np.save(work / variant_name(clip_id, phase, mirrored), features.half().numpy())
     return len(ids)
 
 
@@ -105,10 +105,12 @@ def fit_whitening(clips: Sequence[corpus.CorpusClip], work: Path) -> Whitening:
 
 @dataclass(frozen=True)
 class Visit:
-    """One clip of a step: its row, and the auxiliary targets (sampled frames, NUM_AUXILIARY) of its time tags."""
+    """One clip of a step: its row, how many of its first turns are sentences, and what its time tags should know."""
 
     row: ClipRow
+    num_captions: int
     auxiliary: Tensor
+    """(sampled frames, NUM_AUXILIARY)."""
 
 
 class Visits:
@@ -133,11 +135,13 @@ class Visits:
         ids = self._prompter.answer(answer)
         return Turn(self._prompter.question(question), ids, 1.0, self._targets.token_weights(ids))
 
-    def spelled_turn(self, question: str, answer: str, share: float, rng: np.random.Generator) -> Turn:
+    def spelled_turn(
+        self, question: str, answer: str, share: float, rng: np.random.Generator, weight: float = 1.0
+    ) -> Turn:
         """The same with a share of the answer's words written in pieces; for answers without times."""
         text = self._settings.layout.answer_format.format(answer=answer)
         ids = [token for piece in spelled(text, share, rng) for token in self._prompter.encode(piece)]
-        return Turn(self._prompter.question(question), [*ids, self._prompter.end_id])
+        return Turn(self._prompter.question(question), [*ids, self._prompter.end_id], weight)
 
     def prefix(self, num_frames: int) -> list[int]:
         """Prefix of a clip of that many frames."""
@@ -154,7 +158,7 @@ class Visits:
     def visit(self, clip: corpus.CorpusClip, rng: np.random.Generator, progress: float, augment: bool) -> Visit:
         """One clip with questions drawn for it."""
         plan = self._settings.language
-        phase, mirrored = (int(rng.integers(2)), bool(rng.integers(2))) if augment else (0, False)
+        phase, mirrored = _VARIANTS[int(rng.integers(len(_VARIANTS))) if augment else 0]
         features = np.load(self._work / variant_name(clip.clip_id, phase, mirrored))
         head = tail = 0
         if augment and rng.random() < 0.7:
@@ -168,10 +172,10 @@ class Visits:
         captions = asker.captions(plan.captions_per_clip)
         pairs = self._pairs(asker, 0.6 if progress < 0.12 else 0.25, plan.questions_per_clip - len(captions))
         share = plan.spelled_caption_share if augment else 0.0
-        turns = [self.spelled_turn(question, answer, share, rng) for question, answer in captions]
+        turns = [self.spelled_turn(question, answer, share, rng, plan.caption_weight) for question, answer in captions]
         turns += [self.turn(question, answer) for question, answer in pairs]
         row = ClipRow(self._whitening(torch.from_numpy(features).float()), self.prefix(len(features)), turns)
-        return Visit(row, torch.from_numpy(auxiliary_targets(drive, len(features))))
+        return Visit(row, len(captions), torch.from_numpy(auxiliary_targets(drive, len(features))))
 
     def _pairs(self, asker: Questions, frame_share: float, count: int) -> list[QA]:
         moments = asker.frame_questions(round(count * frame_share))
@@ -303,12 +307,13 @@ def _validate(
     prompter: Prompter,
 ) -> dict[str, float]:
     rng = np.random.default_rng(7)
-    found: dict[str, list[float]] = {"loss": [], "aux": [], "token_top1": [], "time_error_s": []}
+    found: dict[str, list[float]] = {"loss": [], "caption": [], "aux": [], "token_top1": [], "time_error_s": []}
     for clip in clips:
         visit = visits.visit(clip, rng, 1.0, augment=False)
         with torch.autocast("cpu", torch.bfloat16):
             losses = answer_losses(model, [visit.row], targets)
         found["loss"].append(float(losses.mean_over_turns()))
+        found["caption"].append(float(losses.per_turn()[: visit.num_captions].mean()))
         found["aux"].append(float(_auxiliary_loss(auxiliary, tap, visit, prompter)))
         _measure_tokens(losses, targets, found)
     return {name: round(float(np.mean(values)), 4) for name, values in found.items() if values}

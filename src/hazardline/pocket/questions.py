@@ -61,10 +61,9 @@ class Questions:
         return self._draw(kinds, count, repeat=False)
 
     def captions(self, count: int) -> list[QA]:
-        """Questions whose answers are sentences."""
+        """Questions whose answers are sentences: the whole drive, then single road users."""
         kinds: list[Ask] = [lambda track=track: self._caption(track) for track in self._drive.tracks]  # type: ignore[misc]
-        kinds += [self._summary, self._summary]
-        return self._draw(kinds, count, repeat=False)
+        return [self._summary(), *self._draw(kinds, count - 1, repeat=False)]
 
     def _some(self, kinds: list[Ask], count: int) -> list[Ask]:
         return [kinds[k] for k in self._rng.permutation(len(kinds))[:count]]
@@ -269,7 +268,7 @@ class Questions:
             return None
         return f"What does the {track.description} do ?", f"{describe(track, self._drive)}."
 
-    def _summary(self) -> QA | None:
+    def _summary(self) -> QA:
         near = sorted(self._drive.tracks, key=lambda track: float(np.where(track.visible, track.range_m, FAR_M).min()))
         if not near:
             return "Describe the drive .", f"{ego_clause(self._drive)}."

@@ -29,13 +29,16 @@ class VisionSettings(Document):
 class LanguageSettings(Document):
     """Questions about drives, and handbook English, for projector and language model."""
 
-    num_steps: int = 7_000
+    num_steps: int = 6_000
     """Each step takes one clip in each of the two processes."""
     learning_rate: float = 1.2e-3
     weight_decay: float = 0.05
     warmup_steps: int = 100
     questions_per_clip: int = 16
-    captions_per_clip: int = 2
+    captions_per_clip: int = 4
+    """Of the questions: those that are answered with a sentence, the whole drive's among them."""
+    caption_weight: float = 3.0
+    """Weight of a sentence in the loss, where any other answer has 1: few of its words say what happens."""
     handbook_share: float = 0.25
     """Share of steps with a row of handbook sentences beside the clip."""
     spelled_share: float = 0.4

@@ -225,25 +225,27 @@ def _final_checkpoint(run: _Run) -> Path:
 
 def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig
 
-    from hazardline.train.ray_backend import NoProcessGroup
-    from hazardline.train.ray_trainer import LeanTorchTrainer
-
-    is_alone = job.config.num_workers == 1
-    return LeanTorchTrainer(
-        work,
-        train_loop_config=job.data(),
-        torch_config=NoProcessGroup() if is_alone else TorchConfig(backend="gloo"),  # type: ignore[arg-type]
-        scaling_config=ScalingConfig(num_workers=job.config.num_workers, resources_per_worker={"CPU": 1}),
-        run_config=RunConfig(
+    settings: dict[str, Any] = {
+        "train_loop_config": job.data(),
+        "scaling_config": ScalingConfig(num_workers=job.config.num_workers, resources_per_worker={"CPU": 1}),
+        "run_config": RunConfig(
             name=job.branch,
             storage_path=str(storage),
             failure_config=FailureConfig(max_failures=job.config.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             worker_runtime_env={"env_vars": _WORKER_ENVIRONMENT},  # type: ignore[call-arg]
         ),
-    )
+    }
+    if job.config.num_workers == 1:
+        from hazardline.train.ray_trainer import LeanTrainer
+
+        return LeanTrainer(work, **settings)
+    from ray.train.torch import TorchConfig
+
+    from hazardline.train.ray_torch_trainer import LeanTorchTrainer
+
+    return LeanTorchTrainer(work, torch_config=TorchConfig(backend="gloo"), **settings)
 
 
 def work_on_branch(data: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.qwen2.modeling_qwen2 import rotate_half
 
 from hazardline.vlm.attention import attend
 from hazardline.vlm.model import core_model, text_attention
@@ -110,7 +111,6 @@ class AnswerLosses:
         weight: (turns,).
         logits: (answer tokens, vocabulary), detached users only.
         target: (answer tokens,).
-        prefix_hidden: per row, the last hidden state of the prefix, (prefix tokens, hidden).
     """
 
     per_token: Tensor
@@ -119,7 +119,6 @@ class AnswerLosses:
     weight: Tensor
     logits: Tensor
     target: Tensor
-    prefix_hidden: list[Tensor]
 
     def mean_over_tokens(self) -> Tensor:
         """Sum over answer tokens divided by their number (weights ignored): the usual fine-tuning loss."""
@@ -213,21 +212,42 @@ def embed_prefix(model: nn.Module, ids: Tensor, features: Tensor) -> Tensor:
     return embeddings.masked_scatter(is_video[:, None], vision.to(embeddings.dtype))
 
 
-def hidden_states(model: nn.Module, row: ClipRow) -> tuple[Tensor, PackedRow]:
-    """Last hidden states (tokens, hidden) of a packed row."""
+def answer_states(model: nn.Module, row: ClipRow) -> tuple[Tensor, PackedRow]:
+    """Last hidden states at the positions that predict an answer token, (answer tokens, hidden), and the packed row.
+
+    The last layer runs at these positions alone: nothing reads what it would write anywhere else.
+    """
     packed = pack(row)
-    core = core_model(model)
-    embeddings = embed_prefix(model, packed.ids, row.features)
+    text = core_model(model).model.language_model
+    states: Tensor = embed_prefix(model, packed.ids, row.features)[None]
+    rotary = text.rotary_emb(states, packed.positions[None])
     with text_attention(model, ATTENTION_NAME):
-        output = core.model.language_model(
-            inputs_embeds=embeddings[None],
-            attention_mask=None,
-            position_ids=packed.positions[None],
-            use_cache=False,
-            tree=packed.tree,
+        for layer in text.layers[:-1]:
+            states = layer(states, position_embeddings=rotary, tree=packed.tree)
+    asked = torch.nonzero(packed.targets[1:] != _IGNORED)[:, 0]
+    answers: Tensor = text.norm(_last_layer(text.layers[-1], states, asked, rotary, packed.tree))[0]
+    return answers, packed
+
+
+def _last_layer(layer: Any, states: Tensor, asked: Tensor, rotary: tuple[Tensor, Tensor], tree: TreeLayout) -> Tensor:
+    """A decoder layer of transformers' Qwen2 with queries at some suffix positions only: (1, asked, hidden)."""
+    attention = layer.self_attn
+    normed = layer.input_layernorm(states)
+    query, key, value = (
+        projection(part).view(1, part.shape[1], -1, attention.head_dim).transpose(1, 2)
+        for projection, part in (
+            (attention.q_proj, normed[:, asked]),
+            (attention.k_proj, normed),
+            (attention.v_proj, normed),
         )
-    hidden: Tensor = output.last_hidden_state[0]
-    return hidden, packed
+    )
+    cos, sin = (part[:, None] for part in rotary)  # the same for all heads
+    query = query * cos[:, :, asked] + rotate_half(query) * sin[:, :, asked]
+    key = key * cos + rotate_half(key) * sin
+    mixed = attend(query, key, value, tree.visible[asked - tree.prefix_length], attention.scaling)
+    states = states[:, asked] + attention.o_proj(mixed.transpose(1, 2).reshape(1, len(asked), -1))
+    after: Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
+    return after
 
 
 def answer_losses(model: nn.Module, rows: Sequence[ClipRow], time_targets: TimeTargets | None = None) -> AnswerLosses:
@@ -241,14 +261,13 @@ def answer_losses(model: nn.Module, rows: Sequence[ClipRow], time_targets: TimeT
         time_targets: ordinal soft targets for time tokens; without them every target is one token.
     """
     core = core_model(model)
-    answers, targets, turns, prefixes, offset = [], [], [], [], 0
+    answers, targets, turns, offset = [], [], [], 0
     for row in rows:
-        hidden, packed = hidden_states(model, row)
+        states, packed = answer_states(model, row)
         keep = packed.targets[1:] != _IGNORED
-        answers.append(hidden[:-1][keep])
+        answers.append(states)
         targets.append(packed.targets[1:][keep])
         turns.append(packed.turn[1:][keep] + offset)
-        prefixes.append(hidden[: packed.tree.prefix_length])
         offset += len(row.turns)
     logits: Tensor = core.lm_head(torch.cat(answers)).float()
     target = torch.cat(targets)
@@ -259,7 +278,6 @@ def answer_losses(model: nn.Module, rows: Sequence[ClipRow], time_targets: TimeT
         weight=torch.tensor([turn.weight for row in rows for turn in row.turns]),
         logits=logits,
         target=target,
-        prefix_hidden=prefixes,
     )
 
 
