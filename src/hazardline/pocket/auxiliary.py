@@ -1,10 +1,15 @@
-"""Per-frame targets for a middle layer of the language model at the time tags: the drive's state at that moment."""
+"""Per-frame targets for a middle layer of the language model at the time tags: the drive's state at that moment.
+
+Among them who is nearest, and who has been nearest so far, with its motion: the last tags then hold what the whole
+drive was about, and a sentence need only read it.
+"""
 
 import numpy as np
 
-from hazardline.pocket.perception import FAR_M, WEATHERS, Drive, Floats
+from hazardline.pocket.perception import FAR_M, WEATHERS, Drive, Floats, Track
 
-NUM_AUXILIARY = 21
+_NUM_ENCOUNTER = 5
+NUM_AUXILIARY = 21 + 2 * _NUM_ENCOUNTER + 2
 
 
 def auxiliary_targets(drive: Drive, num_sampled: int) -> Floats:
@@ -38,8 +43,66 @@ def auxiliary_targets(drive: Drive, num_sampled: int) -> Floats:
         _log(np.minimum.accumulate(apart)[frames]),
         np.full(num_sampled, drive.light == "night"),
         *(np.full(num_sampled, drive.weather == weather) for weather in WEATHERS),
+        *_encounters(drive, frames).T,
+        *_encounters(drive, _least_so_far(nearest)[frames]).T,
+        *_pair_speed(drive, _least_so_far(apart)[frames]).T,
     ]
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _least_so_far(values: Floats) -> Floats:
+    """Index of the least value up to each frame, (frames,)."""
+    is_new = values <= np.minimum.accumulate(values)
+    return np.maximum.accumulate(np.where(is_new, np.arange(len(values)), 0))
+
+
+def _encounters(drive: Drive, frames: Floats) -> Floats:
+    """The nearest road user of some frames, (frames, _NUM_ENCOUNTER); zeros where there is none.
+
+    Pedestrian x 2, cyclist x 2, speed to the right / 5 and along the road / 10, distance to the right of the ego / 5.
+    """
+    rows = np.zeros((len(frames), _NUM_ENCOUNTER), np.float32)
+    for row, frame in zip(rows, frames, strict=True):
+        track = drive.nearest(int(frame))
+        if track is not None:
+            right, along = _velocity(track, int(frame), drive.rate_hz)
+            row[:2] = 2 * (track.kind == "pedestrian"), 2 * (track.kind == "cyclist")
+            row[2:] = np.clip([right / 5, along / 10, track.right_m[frame] / 5], -2, 2)
+    return rows
+
+
+def _velocity(track: Track, frame: int, rate_hz: float) -> tuple[float, float]:
+    """Metres a second across and along the road, over about 0.4 s around a frame."""
+    low, high = max(frame - 2, 0), min(frame + 2, len(track.x_m) - 1)
+    seconds = max(high - low, 1) / rate_hz
+    return float(track.x_m[high] - track.x_m[low]) / seconds, float(track.y_m[high] - track.y_m[low]) / seconds
+
+
+def _pair_speed(drive: Drive, frames: Floats) -> Floats:
+    """Speeds against each other, across / 5 and along / 10, of the closest pair of road users: (frames, 2)."""
+    rows = np.zeros((len(frames), 2), np.float32)
+    for row, frame in zip(rows, frames, strict=True):
+        pair = _closest(drive, int(frame))
+        if pair is not None:
+            first, second = (_velocity(track, int(frame), drive.rate_hz) for track in pair)
+            row[:] = np.clip([abs(first[0] - second[0]) / 5, abs(first[1] - second[1]) / 10], 0, 2)
+    return rows
+
+
+def _closest(drive: Drive, frame: int) -> tuple[Track, Track] | None:
+    pairs = [
+        (first, second)
+        for i, first in enumerate(drive.tracks)
+        for second in drive.tracks[i + 1 :]
+        if first.visible[frame] or second.visible[frame]
+    ]
+    return min(
+        pairs,
+        key=lambda pair: float(
+            np.hypot(pair[0].x_m[frame] - pair[1].x_m[frame], pair[0].y_m[frame] - pair[1].y_m[frame])
+        ),
+        default=None,
+    )
 
 
 def _log(range_m: Floats) -> Floats:

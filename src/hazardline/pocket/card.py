@@ -37,7 +37,8 @@ braking and close approach, which go with crashes in the world too. Manifest SHA
    weather) read from the merged tokens, with a variance-covariance penalty on them.
 2. Encoder frozen, its features whitened by a linear map (`feature_whitening.safetensors`) that is folded into the
    projector at the end; projector and language model: {language_steps} steps of 2 clips x {questions} generic questions
-   with a shared prefix, ordinal soft targets for time tokens, and a per-frame auxiliary head that is thrown away.
+   with a shared prefix, {captions} of them answered with a sentence that weighs {caption_weight:g} times as much,
+   ordinal soft targets for time tokens, and a per-frame auxiliary head that is thrown away.
 
 `make pocket-base` repeats it (seed {seed}). Two processes average their gradients; bf16 arithmetic makes the exact
 weights depend on the processor.
@@ -76,6 +77,8 @@ def write_card(
         vision_steps=settings.vision.num_steps,
         language_steps=settings.language.num_steps,
         questions=settings.language.questions_per_clip,
+        captions=settings.language.captions_per_clip,
+        caption_weight=settings.language.caption_weight,
         seed=settings.seed,
         vocabulary=Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size(),
         vision=histories["vision"][-1],

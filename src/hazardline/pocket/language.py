@@ -262,7 +262,7 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
         with torch.autocast("cpu", torch.bfloat16), projector_noise(model, plan.projector_noise, noise):
             loss = answer_losses(model, [visit.row], targets).mean_over_turns()
         side = _auxiliary_loss(auxiliary, tap, visit, prompter)
-        total = loss + side * (6.0 if progress < 0.3 else 3.0)
+        total = loss + side * (9.0 if progress < 0.3 else 4.5)
         if rng.random() < plan.handbook_share:
             with torch.autocast("cpu", torch.bfloat16):
                 total = total + 0.5 * answer_losses(model, [visits.handbook_row(rng)]).mean_over_turns()

@@ -29,7 +29,7 @@ class VisionSettings(Document):
 class LanguageSettings(Document):
     """Questions about drives, and handbook English, for projector and language model."""
 
-    num_steps: int = 6_000
+    num_steps: int = 5_500
     """Each step takes one clip in each of the two processes."""
     learning_rate: float = 1.2e-3
     weight_decay: float = 0.05
@@ -37,7 +37,7 @@ class LanguageSettings(Document):
     questions_per_clip: int = 16
     captions_per_clip: int = 4
     """Of the questions: those that are answered with a sentence, the whole drive's among them."""
-    caption_weight: float = 3.0
+    caption_weight: float = 2.0
     """Weight of a sentence in the loss, where any other answer has 1: few of its words say what happens."""
     handbook_share: float = 0.25
     """Share of steps with a row of handbook sentences beside the clip."""
