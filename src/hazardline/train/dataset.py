@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hazardline.errors import UserError
-from hazardline.tasks import LOCALIZATION_TASKS, Task
+from hazardline.tasks import LOCALIZATION_TASKS, NEGATIVE_ANSWERS, Task
 from hazardline.train.clips import Clip, Question, localization_answer
 from hazardline.train.config import AugmentationConfig, TrainConfig
 from hazardline.train.features import PLAIN, FeatureReader, Variant, all_variants
@@ -51,6 +51,7 @@ class RowMaker:
         self._augmentation = config.augmentation
         self._variants = all_variants(prompter.layout, config.augmentation.phase, config.augmentation.mirror)
         self._weights = weights
+        self._negative_weight = config.negative_answer_weight
         self._time_share = config.time_token_share
         self._times = set(time_token_ids(prompter))
         self._questions: dict[str, list[int]] = {}
@@ -104,7 +105,12 @@ class RowMaker:
             self._answers[text] = self._prompter.answer(text)
         answer = self._answers[text]
         shares = self._time_shares(answer) if question.task in LOCALIZATION_TASKS else None
-        return Turn(self._questions[question.question], answer, self._weights.get(question.task, 1.0), shares)
+        return Turn(self._questions[question.question], answer, self._weight(question), shares)
+
+    def _weight(self, question: Question) -> float:
+        weight = self._weights.get(question.task, 1.0)
+        is_fixed = question.task != "crash_recognition" and question.answer == NEGATIVE_ANSWERS.get(question.task)
+        return weight * self._negative_weight if is_fixed else weight
 
     def _time_shares(self, answer: list[int]) -> tuple[float, ...] | None:
         """Token weights that give an answer's times their share."""
