@@ -90,6 +90,14 @@ def test_times_carry_their_share_of_a_localization_answer(
     assert even.turns[4].token_weights is None
 
 
+def test_fixed_negative_answers_may_weigh_less(prompter: Prompter, features: Path, clips: list[Clip]) -> None:
+    config = TrainConfig(task_weights={"crash_recognition": 4.0}, negative_answer_weight=0.25)
+    calm, crash = (next(clip for clip in clips if clip.is_crash == is_crash) for is_crash in (False, True))
+    rows = maker(prompter, features, config)
+    assert [turn.weight for turn in rows.plain(calm).turns] == [4.0, 0.25, 0.25, 0.25]
+    assert [turn.weight for turn in rows.plain(crash).turns] == [4.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+
 def test_a_visit_is_a_function_of_its_generator(prompter: Prompter, features: Path, clips: list[Clip]) -> None:
     one, other = maker(prompter, features, TrainConfig()), maker(prompter, features, TrainConfig())
     seen = set()
