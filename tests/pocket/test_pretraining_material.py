@@ -1,6 +1,7 @@
 """What the pocket base is pre-trained on: exact answers, no crash words, no crash clips."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,44 @@ def test_targets_have_their_shapes_and_are_finite(drive: Drive) -> None:
     auxiliary = auxiliary_targets(drive, 40)
     assert auxiliary.shape == (40, NUM_AUXILIARY)
     assert np.isfinite(auxiliary).all()
+
+
+def test_the_nearest_so_far_is_remembered_with_its_motion(drive: Drive) -> None:
+    car = drive.tracks[1]
+    alone = replace(drive, tracks=(car,))
+    nearest = int(alone.nearest_range().argmin())
+    assert 0 < nearest < NUM_FRAMES - 10
+    expected = [0, 0, 8 / 5, 0, min(car.right_m[nearest] / 5, 2)]
+    so_far = auxiliary_targets(alone, 40)[:, 26:31]
+    for row in so_far[(nearest + 1) // 2 :]:
+        assert row == pytest.approx(expected, abs=1e-4)
+    assert not np.array_equal(so_far[0], so_far[-1])
+
+
+def test_mirroring_turns_only_what_points_sideways(drive: Drive) -> None:
+    alone = replace(drive, tracks=drive.tracks[1:])
+    plain = auxiliary_targets(alone, 40)
+    mirrored = auxiliary_targets(cut(alone, 0, NUM_FRAMES, mirrored=True), 40)
+    sideways = np.isin(np.arange(NUM_AUXILIARY), (6, 23, 25, 28, 30))
+    assert np.allclose(plain[:, ~sideways], mirrored[:, ~sideways], atol=1e-5)
+    assert np.allclose(plain[:, sideways], -mirrored[:, sideways], atol=1e-5)
+    assert (np.abs(plain[:, sideways]).max(axis=0) > 0).all()
+
+
+def test_the_closest_pair_is_found_with_its_speeds_against_each_other(drive: Drive) -> None:
+    van, car = drive.tracks
+    apart = np.where(van.visible | car.visible, np.hypot(van.x_m - car.x_m, van.y_m - car.y_m), np.inf)
+    closest = int(apart.argmin())
+    across, along = auxiliary_targets(drive, 40)[-1, 31:33]
+    assert across == pytest.approx(8 / 5, rel=0.02)
+    assert along == pytest.approx(abs(van.y_m[closest + 2] - van.y_m[closest - 2]) / 0.4 / 10, abs=1e-4)
+
+
+def test_the_first_sentence_is_about_the_whole_drive(drive: Drive) -> None:
+    for count in (1, 3):
+        asked = [question for question, _ in Questions(drive, np.random.default_rng(0)).captions(count)]
+        assert asked[0] == "Describe the drive ." and len(asked) == count
+        assert len(set(asked)) == count
 
 
 def test_an_occupied_cell_holds_the_nearest_road_user(drive: Drive) -> None:

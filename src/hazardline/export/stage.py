@@ -14,7 +14,7 @@ from hazardline.device.manifest import BundleManifest, Prompts, Quantisation
 from hazardline.device.runtime import Bundle
 from hazardline.errors import UserError
 from hazardline.evaluate.document import EVALUATION_NAME, Evaluation
-from hazardline.evaluate.testset import read_splits
+from hazardline.evaluate.testset import Splits, read_splits
 from hazardline.export.config import ExportConfig
 from hazardline.export.document import PARITY_NAME, Parity
 from hazardline.export.golden import add_golden_clips, alternating
@@ -52,11 +52,7 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
         base=base_folder(config.base),
         adapters=trained_branches(inputs["train"]),
         data_digest=splits.test_digest(),
-        prompts=Prompts(
-            version=splits.prompt_version,
-            questions=dict(splits.questions),
-            max_new_tokens={task: getattr(config.max_new_tokens, task) for task in TASKS},
-        ),
+        prompts=_prompts(config, splits),
     )
     _check_evaluated(source.base, source.adapters, source.data_digest, inputs["evaluate"])
     quantisation = Quantisation(
@@ -89,6 +85,14 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     parity.write(out / PARITY_NAME)
     manifest = write_manifest(bundle, source, quantisation, parity.numbers())
     return _summary(bundle, manifest, parity, reporter)
+
+
+def _prompts(config: ExportConfig, splits: Splits) -> Prompts:
+    return Prompts(
+        version=splits.prompt_version,
+        questions=dict(splits.questions),
+        max_new_tokens={task: getattr(config.max_new_tokens, task) for task in TASKS},
+    )
 
 
 def trained_branches(folder: Path) -> dict[Branch, Path]:

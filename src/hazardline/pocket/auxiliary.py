@@ -1,12 +1,19 @@
 """Per-frame targets for a middle layer of the language model at the time tags: the drive's state at that moment.
 
-Among them who is nearest, and who has been nearest so far, with its motion: the last tags then hold what the whole
-drive was about, and a sentence need only read it.
+Among them who is nearest, and who has been nearest so far, with its motion, so that the last tags can hold what the
+whole drive was about (docs/adr/0008). Only pre-training sees them; the head that predicts them is thrown away.
 """
 
+from collections.abc import Sequence
+from itertools import combinations
+
 import numpy as np
+import numpy.typing as npt
 
 from hazardline.pocket.perception import FAR_M, WEATHERS, Drive, Floats, Track
+
+Frames = npt.NDArray[np.int64]
+Pair = tuple[Track, Track]
 
 _NUM_ENCOUNTER = 5
 NUM_AUXILIARY = 21 + 2 * _NUM_ENCOUNTER + 2
@@ -23,7 +30,7 @@ def auxiliary_targets(drive: Drive, num_sampled: int) -> Floats:
     width = [float(t.box[f, 2] - t.box[f, 0]) if t else 0.0 for t, f in zip(owners, frames, strict=True)]
     owner_speed = [float(t.speed_mps[f]) if t else 0.0 for t, f in zip(owners, frames, strict=True)]
     seen = np.sum([np.zeros(count), *(track.visible for track in drive.tracks)], axis=0)
-    apart = _closest_pair(drive)
+    apart, pairs = _closest_pair(drive)
     columns = [
         drive.speed_mps[frames] / 10,
         np.clip(drive.acceleration[frames] / 5, -3, 3),
@@ -45,18 +52,18 @@ def auxiliary_targets(drive: Drive, num_sampled: int) -> Floats:
         *(np.full(num_sampled, drive.weather == weather) for weather in WEATHERS),
         *_encounters(drive, frames).T,
         *_encounters(drive, _least_so_far(nearest)[frames]).T,
-        *_pair_speed(drive, _least_so_far(apart)[frames]).T,
+        *_pair_speed(drive, pairs, _least_so_far(apart)[frames]).T,
     ]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _least_so_far(values: Floats) -> Floats:
-    """Index of the least value up to each frame, (frames,)."""
+def _least_so_far(values: Floats) -> Frames:
+    """Index of the least value up to each frame (of equal ones the last), (frames,)."""
     is_new = values <= np.minimum.accumulate(values)
     return np.maximum.accumulate(np.where(is_new, np.arange(len(values)), 0))
 
 
-def _encounters(drive: Drive, frames: Floats) -> Floats:
+def _encounters(drive: Drive, frames: Frames) -> Floats:
     """The nearest road user of some frames, (frames, _NUM_ENCOUNTER); zeros where there is none.
 
     Pedestrian x 2, cyclist x 2, speed to the right / 5 and along the road / 10, distance to the right of the ego / 5.
@@ -78,43 +85,30 @@ def _velocity(track: Track, frame: int, rate_hz: float) -> tuple[float, float]:
     return float(track.x_m[high] - track.x_m[low]) / seconds, float(track.y_m[high] - track.y_m[low]) / seconds
 
 
-def _pair_speed(drive: Drive, frames: Floats) -> Floats:
-    """Speeds against each other, across / 5 and along / 10, of the closest pair of road users: (frames, 2)."""
+def _pair_speed(drive: Drive, pairs: Sequence[Pair | None], frames: Frames) -> Floats:
+    """Speeds against each other, across / 5 and along / 10, of the closest pair at some frames: (frames, 2)."""
     rows = np.zeros((len(frames), 2), np.float32)
     for row, frame in zip(rows, frames, strict=True):
-        pair = _closest(drive, int(frame))
+        pair = pairs[int(frame)]
         if pair is not None:
             first, second = (_velocity(track, int(frame), drive.rate_hz) for track in pair)
             row[:] = np.clip([abs(first[0] - second[0]) / 5, abs(first[1] - second[1]) / 10], 0, 2)
     return rows
 
 
-def _closest(drive: Drive, frame: int) -> tuple[Track, Track] | None:
-    pairs = [
-        (first, second)
-        for i, first in enumerate(drive.tracks)
-        for second in drive.tracks[i + 1 :]
-        if first.visible[frame] or second.visible[frame]
-    ]
-    return min(
-        pairs,
-        key=lambda pair: float(
-            np.hypot(pair[0].x_m[frame] - pair[1].x_m[frame], pair[0].y_m[frame] - pair[1].y_m[frame])
-        ),
-        default=None,
-    )
-
-
 def _log(range_m: Floats) -> Floats:
     return (np.log(np.clip(range_m, 2.0, FAR_M)) - 2).astype(np.float32)
 
 
-def _closest_pair(drive: Drive) -> Floats:
-    """Distance between the two visible road users that are closest together, `FAR_M` without a pair, (frames,)."""
-    apart = np.full(drive.num_frames, FAR_M, np.float32)
-    for i, first in enumerate(drive.tracks):
-        for second in drive.tracks[i + 1 :]:
-            both = first.visible | second.visible
-            distance = np.hypot(first.x_m - second.x_m, first.y_m - second.y_m)
-            apart = np.where(both, np.minimum(apart, distance), apart).astype(np.float32)
-    return apart
+def _closest_pair(drive: Drive) -> tuple[Floats, list[Pair | None]]:
+    """Of every frame: how far apart the two closest road users are (`FAR_M` without a pair, at most that), and who.
+
+    A pair counts where at least one of the two is visible.
+    """
+    least = np.full(drive.num_frames, np.inf, np.float32)
+    pairs: list[Pair | None] = [None] * drive.num_frames
+    for first, second in combinations(drive.tracks, 2):
+        distance = np.hypot(first.x_m - second.x_m, first.y_m - second.y_m)
+        for frame in np.flatnonzero((first.visible | second.visible) & (distance < least)):
+            least[frame], pairs[frame] = distance[frame], (first, second)
+    return np.minimum(least, FAR_M), pairs

@@ -31,21 +31,24 @@ from hazardline.pocket.questions import QA, Questions
 from hazardline.pocket.settings import PocketSettings
 from hazardline.pocket.vocabulary import number_texts, special_ids, time_texts, train_tokenizer
 from hazardline.progress import Reporter
-from hazardline.vlm.layout import LAYOUT_NAME
+from hazardline.train.features import PLAIN, Variant, all_variants
+from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from hazardline.vlm.model import encode, projector_noise
 from hazardline.vlm.pixels import frames_to_patches
 from hazardline.vlm.text import TOKENIZER_NAME, Prompter
 from hazardline.vlm.tree import AnswerLosses, ClipRow, TimeTargets, Turn, answer_losses
 from hazardline.vlm.whitening import Whitening
 
-_VARIANTS = ((0, False), (1, True))
-"""Start phase and mirroring in which a clip is encoded; cropping gives every visit frames of its own anyway."""
 _TEXTS_PER_CLIP = 40
 
 
-def variant_name(clip_id: str, phase: int, mirrored: bool) -> str:
+def variant_name(clip_id: str, variant: Variant) -> str:
     """File name of the features of one variant of a clip."""
-    return f"{clip_id}.{phase}{int(mirrored)}.features.npy"
+    return f"{clip_id}.{variant.name}.features.npy"
+
+
+def _variants(layout: Layout) -> tuple[Variant, ...]:
+    return all_variants(layout, phase=True, mirror=True)
 
 
 def encode_corpus(root: Path, work: Path, settings: PocketSettings, reporter: Reporter) -> None:
@@ -66,12 +69,12 @@ def _encode_part(task: tuple[list[str], Path, PocketSettings]) -> int:
     model = _model_with_vision(work, settings, 512, {"pad": 0, "end": 2, "image": 3, "video": 4})
     for clip_id in ids:
         frames = np.load(work / f"{clip_id}.frames.npy")
-        for phase, mirrored in _VARIANTS:
-            seen = np.ascontiguousarray(frames[:, :, ::-1]) if mirrored else frames
-            patches = torch.from_numpy(frames_to_patches(seen, layout, layout.sample(len(seen), phase)))
+        for variant in _variants(layout):
+            seen = np.ascontiguousarray(frames[:, :, ::-1]) if variant.is_mirrored else frames
+            patches = torch.from_numpy(frames_to_patches(seen, layout, layout.sample(len(seen), variant.phase)))
             with torch.autocast("cpu", torch.bfloat16):
                 features = encode(model, patches, layout.grid, layout.merge)
-            np.save(work / variant_name(clip_id, phase, mirrored), features.half().numpy())
+            np.save(work / variant_name(clip_id, variant), features.half().numpy())
     return len(ids)
 
 
@@ -99,7 +102,7 @@ def corpus_texts(clips: Sequence[corpus.CorpusClip], seed: int) -> Iterator[str]
 
 def fit_whitening(clips: Sequence[corpus.CorpusClip], work: Path) -> Whitening:
     """Whitening of every ninth clip's features."""
-    sample = [torch.from_numpy(np.load(work / variant_name(clip.clip_id, 0, False))).float() for clip in clips[::9]]
+    sample = [torch.from_numpy(np.load(work / variant_name(clip.clip_id, PLAIN))).float() for clip in clips[::9]]
     return Whitening.fit(torch.cat([features.flatten(0, 1) for features in sample]))
 
 
@@ -158,16 +161,17 @@ class Visits:
     def visit(self, clip: corpus.CorpusClip, rng: np.random.Generator, progress: float, augment: bool) -> Visit:
         """One clip with questions drawn for it."""
         plan = self._settings.language
-        phase, mirrored = _VARIANTS[int(rng.integers(len(_VARIANTS))) if augment else 0]
-        features = np.load(self._work / variant_name(clip.clip_id, phase, mirrored))
+        variants = _variants(self._settings.layout)
+        variant = variants[int(rng.integers(len(variants)))] if augment else PLAIN
+        features = np.load(self._work / variant_name(clip.clip_id, variant))
         head = tail = 0
         if augment and rng.random() < 0.7:
             head, tail = int(rng.integers(max(1, len(features) // 3))), int(rng.integers(max(1, len(features) // 4)))
         if len(features) - head - tail < 16:
             head = tail = 0
         features = features[head : len(features) - tail]
-        start = phase + 2 * head
-        drive = cut(clip.drive, start, min(clip.drive.num_frames, start + 2 * len(features)), mirrored)
+        start = variant.phase + 2 * head
+        drive = cut(clip.drive, start, min(clip.drive.num_frames, start + 2 * len(features)), variant.is_mirrored)
         asker = Questions(drive, rng)
         captions = asker.captions(plan.captions_per_clip)
         pairs = self._pairs(asker, 0.6 if progress < 0.12 else 0.25, plan.questions_per_clip - len(captions))

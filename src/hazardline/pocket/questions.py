@@ -61,7 +61,7 @@ class Questions:
         return self._draw(kinds, count, repeat=False)
 
     def captions(self, count: int) -> list[QA]:
-        """Questions whose answers are sentences: the whole drive, then single road users."""
+        """Questions whose answers are sentences, at least one: the whole drive, then single road users."""
         kinds: list[Ask] = [lambda track=track: self._caption(track) for track in self._drive.tracks]  # type: ignore[misc]
         return [self._summary(), *self._draw(kinds, count - 1, repeat=False)]
 
@@ -72,12 +72,11 @@ class Questions:
         found: list[QA] = []
         order = self._rng.integers(len(kinds), size=4 * count) if repeat else self._rng.permutation(len(kinds))
         for k in order:
-            pair = kinds[int(k)]()
-            if pair is None or (pair[1] == _NEVER and self._rng.random() > 0.3):
-                continue
-            found.append(pair)
             if len(found) == count:
                 break
+            pair = kinds[int(k)]()
+            if pair is not None and (pair[1] != _NEVER or self._rng.random() <= 0.3):
+                found.append(pair)
         return found
 
     # one moment

@@ -1,5 +1,7 @@
 """Settings of the pocket base's pre-training: the recipe of the shipped checkpoint (`make pocket-base`)."""
 
+from pydantic import Field
+
 from hazardline.documents import Document
 from hazardline.pocket.architecture import PocketSize
 from hazardline.vlm.layout import Layout
@@ -35,7 +37,7 @@ class LanguageSettings(Document):
     weight_decay: float = 0.05
     warmup_steps: int = 100
     questions_per_clip: int = 16
-    captions_per_clip: int = 4
+    captions_per_clip: int = Field(default=4, ge=1)
     """Of the questions: those that are answered with a sentence, the whole drive's among them."""
     caption_weight: float = 2.0
     """Weight of a sentence in the loss, where any other answer has 1: few of its words say what happens."""

@@ -137,7 +137,7 @@ def work(job: dict[str, Any], answers: TextIO) -> None:
         renderer.close()
     except UserError as error:
         print(json.dumps({"user_error": str(error)}), file=answers, flush=True)
-    except Exception:
+    except Exception:  # any defect crosses to the parent process as text, and `_read_answer` raises it there
         print(json.dumps({"defect": traceback.format_exc()}), file=answers, flush=True)
 
 

@@ -84,7 +84,7 @@ class TrainConfig(Document):
     task_weights: dict[Task, NotNegative] = Field(default={"crash_recognition": 4.0})
     """Weight of a task's answers in the loss (`turns`); a task that is not named has 1."""
     negative_answer_weight: Positive = 1.0
-    """Factor on the weight of the fixed answers to a clip without a crash, the `No` of recognition apart."""
+    """Factor on the weight (`turns`) of the fixed answers to a clip without a crash, the `No` of recognition apart."""
     loss: Literal["turns", "tokens"] = "turns"
     """`turns`: weighted mean over answers, each the mean over its tokens. `tokens`: mean over all answer tokens."""
     time_token_share: Annotated[float, Field(ge=0, lt=1)] = 0.85

@@ -170,6 +170,11 @@ class PackedRow:
     turn: Tensor
     tree: TreeLayout
 
+    @property
+    def asked(self) -> Tensor:
+        """Positions that predict an answer token, in order: the token before each."""
+        return torch.nonzero(self.targets[1:] != _IGNORED)[:, 0]
+
 
 def pack(row: ClipRow) -> PackedRow:
     """Lay a clip and its turns out as one row. ValueError without turns or with an empty answer."""
@@ -224,8 +229,7 @@ def answer_states(model: nn.Module, row: ClipRow) -> tuple[Tensor, PackedRow]:
     with text_attention(model, ATTENTION_NAME):
         for layer in text.layers[:-1]:
             states = layer(states, position_embeddings=rotary, tree=packed.tree)
-    asked = torch.nonzero(packed.targets[1:] != _IGNORED)[:, 0]
-    answers: Tensor = text.norm(_last_layer(text.layers[-1], states, asked, rotary, packed.tree))[0]
+    answers: Tensor = text.norm(_last_layer(text.layers[-1], states, packed.asked, rotary, packed.tree))[0]
     return answers, packed
 
 
@@ -264,10 +268,9 @@ def answer_losses(model: nn.Module, rows: Sequence[ClipRow], time_targets: TimeT
     answers, targets, turns, offset = [], [], [], 0
     for row in rows:
         states, packed = answer_states(model, row)
-        keep = packed.targets[1:] != _IGNORED
         answers.append(states)
-        targets.append(packed.targets[1:][keep])
-        turns.append(packed.turn[1:][keep] + offset)
+        targets.append(packed.targets[packed.asked + 1])
+        turns.append(packed.turn[packed.asked + 1] + offset)
         offset += len(row.turns)
     logits: Tensor = core.lm_head(torch.cat(answers)).float()
     target = torch.cat(targets)
