@@ -17,7 +17,7 @@ KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
 """Bearer token for a Kubeflow Pipelines endpoint (`python -m pipelines submit`)."""
 
 S3_ENDPOINT = "HAZARDLINE_S3_ENDPOINT"
-"""Address of the S3 service that a release goes to (default: AWS). Credentials are found as boto3 finds them."""
+"""Address of the S3 service for releases and checkpoints (default: AWS). Credentials are found as boto3 finds them."""
 
 
 def home() -> Path:
@@ -35,6 +35,11 @@ def events_path() -> Path | None:
     """File to which stages append their progress events, if one was asked for."""
     value = os.environ.get(EVENTS)
     return Path(value).absolute() if value else None
+
+
+def s3_endpoint() -> str | None:
+    """Address of the S3 service, if one was given."""
+    return os.environ.get(S3_ENDPOINT) or None
 
 
 def kfp_token() -> str | None:

@@ -14,12 +14,13 @@ from hazardline.evaluate.scoring import Canon
 from hazardline.evaluate.testset import Clip, Splits, read_splits
 from hazardline.tables import CLIP_SCORES, PREDICTIONS, write_table
 from hazardline.tasks import LOCALIZATION_TASKS, PROMPTS, TASKS, TRAINED_ON, Branch, Task
+from hazardline.train.packed import answer_losses, use_tree_attention
+from hazardline.train.prefix import ClipRow, Turn
 from hazardline.vlm.generate import answer
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from hazardline.vlm.model import LoraSettings, add_branch, encode, load_base, load_branches, save_branch, use_branch
 from hazardline.vlm.pixels import read_patches
 from hazardline.vlm.text import Prompter
-from hazardline.vlm.tree import ClipRow, Turn, answer_losses
 from tests.evaluate.world import write_line
 
 PROMPT_VERSION = "crashchat-short@1"
@@ -76,6 +77,7 @@ def learn_by_heart(base: Path, clips: Sequence[Clip], branch: Branch, folder: Pa
         torch.manual_seed(0)
         settings = LoraSettings(rank=RANKS[branch], alpha=2 * RANKS[branch], dropout=0.0)
         model = add_branch(plain, branch, settings)
+        use_tree_attention(model)
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(weights, lr=LEARNING_RATE, weight_decay=0.0)
         for step in range(NUM_STEPS):

@@ -183,8 +183,8 @@ def test_spelling_keeps_the_text_and_cuts_only_words() -> None:
 def test_a_spelled_answer_reads_as_the_plain_one_and_uses_other_tokens(tmp_path: Path) -> None:
     from hazardline.pocket.language import Visits
     from hazardline.pocket.settings import PocketSettings
+    from hazardline.train.loss import TimeTargets
     from hazardline.vlm.text import Prompter
-    from hazardline.vlm.tree import TimeTargets
     from hazardline.vlm.whitening import Whitening
 
     layout = Layout()

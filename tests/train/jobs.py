@@ -1,13 +1,13 @@
 """Jobs on the small world, and a way to run one in this process."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from hazardline.tasks import Branch
+from hazardline.train.checkpoint_store import FolderStore
 from hazardline.train.config import TrainConfig
 from hazardline.train.document import BranchJob
 
@@ -42,6 +42,7 @@ def make_job(
         synthesize=inputs["synthesize"],
         features=features,
         progress=folder / "progress.jsonl",
+        checkpoints=str(folder / "checkpoints"),
         run_digest="0" * 64,
     )
 
@@ -51,35 +52,26 @@ class CutOffError(Exception):
 
 
 class OneWorker:
-    """The only worker of a branch; keeps checkpoints in a folder, and may end after one of them."""
+    """The only worker of a branch."""
 
     rank = 0
     count = 1
 
-    def __init__(self, folder: Path, cut_after: int | None = None) -> None:
-        self.folder = folder
-        self.steps: list[int] = []
-        self._cut_after = cut_after
-
     def sum(self, tensor: torch.Tensor) -> None:
         """Nothing to add."""
 
-    @contextmanager
-    def last_checkpoint(self) -> Iterator[Path | None]:
-        found = sorted(self.folder.glob("step_*"))
-        yield found[-1] if found else None
 
-    def commit(self, folder: Path | None, metrics: Mapping[str, float]) -> None:
-        assert folder is not None
-        step = int(metrics["step"])
-        self.steps.append(step)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        target = self.folder / f"step_{step:04d}"
-        target.mkdir(exist_ok=True)
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                copy = target / path.relative_to(folder)
-                copy.parent.mkdir(exist_ok=True)
-                copy.write_bytes(path.read_bytes())
-        if self._cut_after is not None and len(self.steps) == self._cut_after:
+class WatchedStore(FolderStore):
+    """A folder of checkpoints that counts what is kept, and may end the process after a number of them."""
+
+    def __init__(self, root: Path, cut_after: int | None = None) -> None:
+        super().__init__(root)
+        self.root = root
+        self.kept: list[str] = []
+        self._cut_after = cut_after
+
+    def commit(self, name: str, source: Path) -> None:
+        super().commit(name, source)
+        self.kept.append(name)
+        if self._cut_after is not None and len(self.kept) == self._cut_after:
             raise CutOffError

@@ -11,7 +11,7 @@ from hazardline.train.document import BranchJob
 from hazardline.train.ray_train import RayWorkers, run_job
 
 KILLED_NAME = "killed"
-_SUMS_PER_STEP = 3
+_SUMS_PER_STEP = 4
 KILL_AT_STEP = 8
 
 

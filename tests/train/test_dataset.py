@@ -15,8 +15,8 @@ from hazardline.train.clips import Clip, Question, choose, load_clips
 from hazardline.train.config import AugmentationConfig, TrainConfig
 from hazardline.train.dataset import RowMaker, View, crop, swap_sides, time_targets, time_token_ids, visible_questions
 from hazardline.train.features import PLAIN, FeatureReader, Variant
+from hazardline.train.prefix import ClipRow
 from hazardline.vlm.text import Prompter
-from hazardline.vlm.tree import ClipRow
 
 CRASH = Clip(
     "clip",

@@ -12,6 +12,7 @@ import pytest
 from hazardline.errors import UserError
 from hazardline.tables import QA, read_table, write_table
 from hazardline.tasks import Branch
+from hazardline.train.checkpoint_store import FINAL_NAME
 from hazardline.train.document import ADAPTER_FOLDER, TrainingReport, TrainingState
 from hazardline.train.features import FEATURES_FOLDER, FeatureReader, Variant
 from hazardline.train.ray_train import ray_session, train_branches
@@ -100,7 +101,8 @@ def test_a_killed_worker_changes_no_loss(
     out, _, _ = made
     job = make_job(tmp_path / "work", small_config(base), inputs, features)
     log: list[tuple[Branch, dict[str, Any]]] = []
-    final = train_branches([job], tmp_path / "ray", events(log), work_and_be_killed)["linguistic"]
+    train_branches([job], tmp_path / "ray", events(log), work_and_be_killed)
+    final = Path(job.checkpoints) / FINAL_NAME
     killed_pid = int((tmp_path / "work" / KILLED_NAME).read_text())
     starts = [event["pid"] for _, event in log if "started" in event]
     assert len(starts) == 2 and starts[0] == killed_pid != starts[1]
@@ -122,7 +124,8 @@ def test_two_workers_take_the_same_steps_as_one(
     tmp_path: Path,
 ) -> None:
     job = make_job(tmp_path / "work", small_config(base, num_workers=2), inputs, features)
-    final = train_branches([job], tmp_path / "ray", events([]))["linguistic"]
+    train_branches([job], tmp_path / "ray", events([]))
+    final = Path(job.checkpoints) / FINAL_NAME
     one = TrainingReport.read(made[0] / "training.json").branches["linguistic"]
     state = TrainingState.read(final / "state.json")
     assert state.losses == pytest.approx([point.loss for point in one.losses], rel=1e-4)

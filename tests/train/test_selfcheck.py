@@ -10,16 +10,17 @@ import torch
 
 from hazardline.errors import UserError
 from hazardline.tables import SCENES, read_table
-from hazardline.train import selfcheck
+from hazardline.train import packed, selfcheck
 from hazardline.train.document import SelfCheck
 from hazardline.train.loop import Branch, load_branch
+from hazardline.train.packed import PackedRow, pack
+from hazardline.train.prefix import ClipRow
 from hazardline.train.selfcheck import self_check
-from hazardline.vlm import tree
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from hazardline.vlm.model import encode
 from hazardline.vlm.pixels import read_patches
-from hazardline.vlm.tree import ClipRow, PackedRow, pack
 from tests.train.jobs import make_job, small_config
+from tests.train.spoilt import leak, run_on
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +62,11 @@ def test_another_encoder_is_found(branch: Branch, patches: torch.Tensor, monkeyp
         check(branch, patches).refuse_differences()
 
 
-def run_on(packed: PackedRow) -> PackedRow:
-    return replace(packed, positions=torch.arange(len(packed.positions)))
-
-
-def leak(packed: PackedRow) -> PackedRow:
-    count = packed.tree.visible.shape[0]
-    seen = torch.cat([packed.tree.visible[:, :-count], torch.ones(count, count, dtype=torch.bool).tril()], dim=1)
-    return replace(packed, tree=replace(packed.tree, visible=seen))
-
-
 @pytest.mark.parametrize("spoil", [run_on, leak])
 def test_a_wrong_packing_is_found(
     branch: Branch, patches: torch.Tensor, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[PackedRow], PackedRow]
 ) -> None:
-    monkeypatch.setattr(tree, "pack", lambda row: spoil(pack(row)))
+    monkeypatch.setattr(packed, "pack", lambda core, rows: spoil(pack(core, rows)))
     with pytest.raises(UserError, match="of the packed step against separate samples"):
         check(branch, patches).refuse_differences()
 

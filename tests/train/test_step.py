@@ -9,8 +9,9 @@ from torch import Tensor
 from hazardline.tasks import TASKS
 from hazardline.train.dataset import RowMaker
 from hazardline.train.loop import Branch, load_branch, step_rows
+from hazardline.train.packed import answer_losses
+from hazardline.train.prefix import ClipRow
 from hazardline.train.step import Objective, StepResult, losses_by_task, optimizer_step
-from hazardline.vlm.tree import ClipRow, answer_losses
 from tests.train.jobs import make_job, small_config
 
 MAX_NORM = 1.0

@@ -9,6 +9,8 @@ from peft import PeftModel
 from hazardline.errors import UserError
 from hazardline.pocket.architecture import TINY, build_model
 from hazardline.pocket.random_base import write_random_base
+from hazardline.train.packed import answer_losses, use_tree_attention
+from hazardline.train.prefix import ClipRow
 from hazardline.vlm.layout import Layout
 from hazardline.vlm.model import (
     LoraSettings,
@@ -21,7 +23,6 @@ from hazardline.vlm.model import (
     use_branch,
     window_positions,
 )
-from hazardline.vlm.tree import ClipRow, answer_losses
 from tests.vlm.small import IDS, VOCAB_SIZE, native_features, random_patches, random_turns, spread_weights
 
 LORA = LoraSettings(rank=4, alpha=8, dropout=0.0)
@@ -69,6 +70,7 @@ def clip_row(base: Path) -> ClipRow:
 
 
 def losses(model: torch.nn.Module, row: ClipRow) -> torch.Tensor:
+    use_tree_attention(model)
     with torch.no_grad():
         return answer_losses(model, [row]).per_token
 

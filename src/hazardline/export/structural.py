@@ -18,9 +18,8 @@ from hazardline.export.document import PartDifference, Structural
 from hazardline.progress import Reporter
 from hazardline.tasks import TRAINED_ON, Branch, Task
 from hazardline.vlm.generate import answer
-from hazardline.vlm.model import core_model, encode, text_attention, use_branch
+from hazardline.vlm.model import core_model, embed, encode, text_attention, use_branch
 from hazardline.vlm.pixels import read_patches
-from hazardline.vlm.tree import embed_prefix
 
 Array = npt.NDArray[Any]
 _LARGEST = float(np.finfo(np.float32).max)
@@ -156,7 +155,7 @@ def _logits(model: Any, prefix: list[int], features: Tensor, suffix: list[int]) 
     """PyTorch's logits after every token of a suffix: (suffix tokens, vocabulary), computed without a cache."""
     core = core_model(model)
     language = core.model.language_model
-    before = embed_prefix(model, torch.tensor(prefix), features)
+    before = embed(model, torch.tensor(prefix), features)
     embeddings = torch.cat([before, language.embed_tokens(torch.tensor(suffix))])
     with text_attention(model, "sdpa"):
         hidden = language(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0, len(prefix) :]

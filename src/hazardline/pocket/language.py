@@ -32,11 +32,13 @@ from hazardline.pocket.settings import PocketSettings
 from hazardline.pocket.vocabulary import number_texts, special_ids, time_texts, train_tokenizer
 from hazardline.progress import Reporter
 from hazardline.train.features import PLAIN, Variant, all_variants
+from hazardline.train.loss import AnswerLosses, TimeTargets
+from hazardline.train.packed import answer_losses, use_tree_attention
+from hazardline.train.prefix import ClipRow, Turn
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from hazardline.vlm.model import encode, projector_noise
 from hazardline.vlm.pixels import frames_to_patches
 from hazardline.vlm.text import TOKENIZER_NAME, Prompter
-from hazardline.vlm.tree import AnswerLosses, ClipRow, TimeTargets, Turn, answer_losses
 from hazardline.vlm.whitening import Whitening
 
 _TEXTS_PER_CLIP = 40
@@ -241,6 +243,7 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
     prompter = Prompter(tokenizer, settings.layout)
     model = _model_with_vision(work, settings, tokenizer.get_vocab_size(), special_ids(tokenizer))
     initialise(model, tokenizer, settings)
+    use_tree_attention(model)
     times = [prompter.encode(text)[0] for text in time_texts(settings.layout)]
     targets = TimeTargets.gaussian(times, tokenizer.get_vocab_size(), plan.sigma_steps)
     torch.manual_seed(settings.seed + 4)
@@ -324,7 +327,7 @@ def _validate(
 
 
 def _measure_tokens(losses: AnswerLosses, targets: TimeTargets, found: dict[str, list[float]]) -> None:
-    chosen = losses.logits.argmax(dim=-1)
+    chosen = losses.chosen
     found["token_top1"].append(float((chosen == losses.target).float().mean()))
     true, said = targets.index[losses.target], targets.index[chosen]
     both = (true >= 0) & (said >= 0)

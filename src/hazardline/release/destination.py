@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from hazardline import environment
 from hazardline.errors import UserError
 from hazardline.files import sha256_bytes, sha256_file, write_atomic
+from hazardline.s3 import s3_client
 
 TIMESTAMP = "metadata/timestamp.json"
 _IMMUTABLE = "public, max-age=31536000, immutable"
@@ -80,7 +81,7 @@ def open_destination(address: str, public_url: str | None = None) -> Destination
         UserError: neither.
     """
     if address.startswith("s3://"):
-        return S3Destination(address, public_url, os.environ.get(environment.S3_ENDPOINT) or None)
+        return S3Destination(address, public_url, environment.s3_endpoint())
     if "://" in address:
         raise UserError(f"release.destination: {address}: expected a folder or s3://bucket/prefix")
     return FolderDestination(Path(address).absolute(), public_url)
@@ -174,7 +175,7 @@ class S3Destination:
             raise UserError(f"release.destination: {address}: expected s3://bucket/prefix")
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
         self._public_url, self._endpoint = public_url, endpoint
-        self._client = _s3_client(endpoint)
+        self._client = s3_client(endpoint)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -279,14 +280,6 @@ class S3Destination:
                 return False
             raise
         return True
-
-
-def _s3_client(endpoint: str | None) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    style = {"addressing_style": "path"} if endpoint else {}
-    return boto3.client("s3", endpoint_url=endpoint, config=Config(s3=style, retries={"max_attempts": 5}))
 
 
 def _code(error: Any) -> str:

@@ -56,6 +56,17 @@ class BranchConfig(Document):
         return self
 
 
+class EarlyStoppingConfig(Document):
+    """End a branch whose validation loss (mean over tasks) no longer falls; its best weights are the adapter.
+
+    CrashChat's rule: every measurement that is not better than the best by more than `threshold` counts, and
+    `patience` of them in a row end the branch.
+    """
+
+    patience: Count = 3
+    threshold: NotNegative = 0.001
+
+
 DEFAULT_EPOCHS = 12.0
 
 
@@ -101,6 +112,12 @@ class TrainConfig(Document):
     max_validation_clips: Annotated[int, Field(ge=0)] = 64
     """Validation clips that are measured (chosen by a digest of their ids); 0 for none."""
     checkpoint_every_steps: Count = 100
+    checkpoints: str | None = None
+    """Folder or `s3://bucket/prefix` that outlives a machine; null for a folder below HAZARDLINE_HOME."""
+    keep_checkpoints: Count = 2
+    """Newest checkpoints that are kept while a branch trains; with `early_stopping` the best one as well."""
+    early_stopping: EarlyStoppingConfig | None = None
+    """Absent: a branch takes all its steps, and its last weights are the adapter."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """Lost workers that a branch survives; it goes on from its last checkpoint."""
     num_workers: Count = 1

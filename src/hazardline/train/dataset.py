@@ -16,8 +16,9 @@ from hazardline.tasks import LOCALIZATION_TASKS, NEGATIVE_ANSWERS, Task
 from hazardline.train.clips import Clip, Question, localization_answer
 from hazardline.train.config import AugmentationConfig, TrainConfig
 from hazardline.train.features import PLAIN, FeatureReader, Variant, all_variants
+from hazardline.train.loss import TimeTargets
+from hazardline.train.prefix import ClipRow, Turn
 from hazardline.vlm.text import Prompter
-from hazardline.vlm.tree import ClipRow, TimeTargets, Turn
 from hazardline.vlm.whitening import Whitening
 
 _SIDES = re.compile(r"\b(left|right|Left|Right)\b")

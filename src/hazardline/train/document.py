@@ -1,7 +1,10 @@
 """What the train stage says it made (`training.json`), and how a worker is told what to do."""
 
+import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -22,6 +25,11 @@ class ValidationLosses(Document):
 
     step: int
     losses: dict[Task, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the tasks: what early stopping looks at."""
+        return sum(self.losses.values()) / len(self.losses)
 
 
 class TrainingState(Document):
@@ -110,6 +118,8 @@ class BranchReport(Document):
     peak_rss_mb: float
     """Of the worker of rank 0."""
     trainable_parameters: int
+    adapter_step: int
+    """Step whose weights the adapter holds: the last one, or the best under early stopping."""
     num_restarts: int
     """Times that the workers were started anew after a loss."""
     self_check: SelfCheck
@@ -154,7 +164,19 @@ class BranchJob(Document):
     features: Path
     progress: Path
     """JSON lines that the worker of rank 0 appends."""
+    checkpoints: str
+    """Address of this branch's checkpoints (`hazardline.train.checkpoint_store`)."""
     run_digest: str
+
+    @property
+    def stop_request(self) -> Path:
+        """File whose presence asks the workers to save and end."""
+        return self.progress.with_suffix(".stop")
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Append a line to the progress file."""
+        with self.progress.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({**event, "pid": os.getpid()}) + "\n")
 
 
 class BranchOutcome(Document):
@@ -162,6 +184,9 @@ class BranchOutcome(Document):
 
     num_clips: int
     num_steps: int
+    """Planned; early stopping may have ended the branch before."""
+    adapter_step: int
+    """Step whose weights the adapter holds."""
     num_validation_clips: int
     peak_rss_mb: float
     trainable_parameters: int

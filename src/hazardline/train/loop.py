@@ -1,11 +1,7 @@
 """The story of one branch: load, check, take steps, measure, save. What runs it (Ray, a test) comes in as `Workers`."""
 
-import json
-import os
 import resource
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +19,14 @@ from hazardline.tables import QA, SCENES, read_table
 from hazardline.tasks import TRAINED_ON
 from hazardline.train import schedule
 from hazardline.train.checkpoint import load_state, save_state, trainable
+from hazardline.train.checkpoint_store import (
+    FINAL_NAME,
+    STEP_PREFIX,
+    CheckpointStore,
+    CheckpointWriteError,
+    newest,
+    step_name,
+)
 from hazardline.train.clips import Clip, choose, load_clips
 from hazardline.train.dataset import RowMaker, time_targets
 from hazardline.train.document import (
@@ -35,13 +39,15 @@ from hazardline.train.document import (
     ValidationLosses,
 )
 from hazardline.train.dropout import use_byte_dropout
+from hazardline.train.early_stopping import best, is_over
 from hazardline.train.features import FeatureReader
+from hazardline.train.packed import use_tree_attention
+from hazardline.train.prefix import ClipRow
 from hazardline.train.selfcheck import self_check
 from hazardline.train.step import Objective, losses_by_task, optimizer_step
 from hazardline.vlm.model import LoraSettings, add_branch, load_base, save_branch
 from hazardline.vlm.pixels import read_patches
 from hazardline.vlm.text import Prompter
-from hazardline.vlm.tree import ClipRow
 from hazardline.vlm.whitening import Whitening, enter_white, native_weights
 
 _ORDER, _VISIT, _WEIGHTS = 1, 2, 3  # purposes of random numbers
@@ -56,12 +62,6 @@ class Workers(Protocol):
 
     def sum(self, tensor: Tensor) -> None:
         """Add up a tensor over all workers, in place."""
-
-    def last_checkpoint(self) -> AbstractContextManager[Path | None]:
-        """The newest committed checkpoint as a local folder; None at the first start."""
-
-    def commit(self, folder: Path | None, metrics: Mapping[str, float]) -> None:
-        """Keep a checkpoint. Every worker calls it at the same step; only rank 0 brings a folder."""
 
 
 @dataclass
@@ -81,34 +81,77 @@ class Branch:
     """White coordinates of the base's features, in which the projector is trained; None where the base has none."""
 
 
-def train_branch(job: BranchJob, workers: Workers) -> None:
-    """Train one branch to its last step; the final checkpoint also holds the adapter and the outcome.
+def train_branch(job: BranchJob, workers: Workers, store: CheckpointStore) -> bool:
+    """Train one branch to its end; the final checkpoint also holds the adapter and the outcome.
 
-    A run that was cut off goes on from its last checkpoint and ends with the same weights and losses.
+    A run that was cut off goes on from its newest whole checkpoint and ends with the same weights and losses.
+
+    Returns:
+        False where it was asked to stop: a checkpoint of the step that it had reached is kept.
 
     Raises:
         UserError: the inputs do not fit together, or the self-check finds a difference.
     """
     torch.set_num_threads(job.config.threads_per_worker)
+    if FINAL_NAME in store.names():
+        return True
     branch = load_branch(job)
     check = _check(branch) if workers.rank == 0 else None
     if branch.whitening is not None:  # after the check, which compares native weights on native features
         enter_white(branch.model, branch.whitening)
         branch.maker.whitening = branch.whitening
-    with workers.last_checkpoint() as folder:
-        state = (
-            TrainingState(branch=job.branch, step=0, run_digest=job.run_digest, losses=[])
-            if folder is None
-            else load_state(folder, job.run_digest, branch.model, branch.optimizer)
-        )
-    while state.step < branch.num_steps:
+    state = _resume(branch, workers, store)
+    while not _is_over(branch, state):
+        if _is_asked_to_stop(job, workers):
+            _commit(branch, state, workers, store)
+            return False
         state = _take_step(branch, state, workers)
-        is_last = state.step == branch.num_steps
-        if is_last or state.step % job.config.eval_every_steps == 0:
+        is_measured = state.step == branch.num_steps or state.step % job.config.eval_every_steps == 0
+        if is_measured:
             state = _measure(branch, state, workers)
-        if not is_last and state.step % job.config.checkpoint_every_steps == 0:
-            _commit(branch, state, workers, None)
-    _commit(branch, state, workers, check)
+        may_be_best = is_measured and job.config.early_stopping is not None
+        if may_be_best or (state.step % job.config.checkpoint_every_steps == 0 and state.step < branch.num_steps):
+            _commit(branch, state, workers, store)
+    if workers.rank == 0:
+        assert check is not None
+        _finish(branch, state, store, check)
+    return True
+
+
+def _resume(branch: Branch, workers: Workers, store: CheckpointStore) -> TrainingState:
+    """The state of the newest whole checkpoint, loaded on all workers; the first worker chooses it."""
+    job = branch.job
+    state = TrainingState(branch=job.branch, step=0, run_digest=job.run_digest, losses=[])
+
+    def load(folder: Path) -> None:
+        nonlocal state
+        state = load_state(folder, job.run_digest, branch.model, branch.optimizer)
+
+    if workers.rank == 0:
+        for name in store.sweep():
+            job.tell({"note": f"removed {name}, a checkpoint that was never finished"})
+        if newest(store, STEP_PREFIX, load, lambda text: job.tell({"note": text})) is not None:
+            job.tell({"note": f"goes on from the checkpoint of step {state.step}"})
+    chosen = torch.tensor([float(state.step) if workers.rank == 0 else 0.0])
+    workers.sum(chosen)
+    if workers.rank != 0 and chosen.item():
+        with store.fetch(step_name(int(chosen.item()))) as folder:
+            load(folder)
+    return state
+
+
+def _is_over(branch: Branch, state: TrainingState) -> bool:
+    stopping = branch.job.config.early_stopping
+    if state.step >= branch.num_steps:
+        return True
+    return stopping is not None and is_over(state.validation, stopping.patience, stopping.threshold)
+
+
+def _is_asked_to_stop(job: BranchJob, workers: Workers) -> bool:
+    """Whether the first worker sees the request: all workers must end at the same step."""
+    asked = torch.tensor([float(workers.rank == 0 and job.stop_request.exists())])
+    workers.sum(asked)
+    return bool(asked.item())
 
 
 def load_branch(job: BranchJob) -> Branch:
@@ -120,6 +163,7 @@ def load_branch(job: BranchJob) -> Branch:
         torch.manual_seed(_seed(job, _WEIGHTS))
         lora = config.branch_lora(job.branch)
         model = add_branch(base, job.branch, LoraSettings(lora.rank, lora.alpha, lora.dropout))
+    use_tree_attention(model)
     use_byte_dropout(model)
     if config.precision == "bf16":
         _keep_bf16(model)
@@ -217,7 +261,7 @@ def _take_step(branch: Branch, state: TrainingState, workers: Workers) -> Traini
         }
     )
     if workers.rank == 0:
-        _tell(job, {"step": state.step, "num_steps": branch.num_steps, "loss": result.loss, "learning_rate": rate})
+        job.tell({"step": state.step, "num_steps": branch.num_steps, "loss": result.loss, "learning_rate": rate})
     return state
 
 
@@ -233,29 +277,57 @@ def _measure(branch: Branch, state: TrainingState, workers: Workers) -> Training
     losses = losses_by_task(branch.model, rows, branch.objective, tasks, workers.sum)
     point = ValidationLosses(step=state.step, losses=losses)
     if workers.rank == 0:
-        _tell(branch.job, {"step": state.step, "num_steps": branch.num_steps, "validation": losses})
+        branch.job.tell({"step": state.step, "num_steps": branch.num_steps, "validation": losses})
     return state.model_copy(update={"validation": [*state.validation, point]})
 
 
-def _commit(branch: Branch, state: TrainingState, workers: Workers, final: SelfCheck | None) -> None:
-    metrics = {"step": float(state.step), "loss": state.losses[-1]}
+def _commit(branch: Branch, state: TrainingState, workers: Workers, store: CheckpointStore) -> None:
+    """Keep a checkpoint of this step. Where that fails, training goes on and can fall back on the one before."""
     if workers.rank != 0:
-        workers.commit(None, metrics)
         return
+    with TemporaryDirectory(prefix="hazardline-checkpoint-") as name:
+        try:
+            save_state(Path(name), state, branch.model, branch.optimizer)
+            store.commit(step_name(state.step), Path(name))
+        except (CheckpointWriteError, OSError) as error:
+            branch.job.tell({"note": f"no checkpoint of step {state.step}: {error}; training goes on without it"})
+            return
+    kept = {step_name(best(state.validation).step)} if branch.job.config.early_stopping and state.validation else set()
+    steps = [name for name in store.names() if name.startswith(STEP_PREFIX)]
+    for name in steps[: -branch.job.config.keep_checkpoints]:
+        if name not in kept:
+            store.remove(name)
+
+
+def _finish(branch: Branch, state: TrainingState, store: CheckpointStore, check: SelfCheck) -> None:
+    """Keep the final checkpoint: state, adapter and outcome."""
+    adapter_step = state.step
     with TemporaryDirectory(prefix="hazardline-checkpoint-") as name:
         folder = Path(name)
         save_state(folder, state, branch.model, branch.optimizer)
-        if final is not None:
-            with native_weights(branch.model, branch.whitening):
-                save_branch(branch.model, branch.job.branch, folder / ADAPTER_FOLDER)
-            _outcome(branch, final).write(folder / OUTCOME_NAME)
-        workers.commit(folder, metrics)
+        kept = set(store.names())
+        measured = [point for point in state.validation if step_name(point.step) in kept]
+        if branch.job.config.early_stopping is not None and measured:
+            adapter_step = best(measured).step
+            with store.fetch(step_name(adapter_step)) as saved:
+                load_state(saved, branch.job.run_digest, branch.model, branch.optimizer)
+        with native_weights(branch.model, branch.whitening):
+            save_branch(branch.model, branch.job.branch, folder / ADAPTER_FOLDER)
+        _outcome(branch, adapter_step, check).write(folder / OUTCOME_NAME)
+        try:
+            store.commit(FINAL_NAME, folder)
+        except CheckpointWriteError as error:
+            raise UserError(
+                f"train: the finished {branch.job.branch} branch could not be kept ({error}); make room and run again: "
+                "it goes on from its last checkpoint"
+            ) from None
 
 
-def _outcome(branch: Branch, check: SelfCheck) -> BranchOutcome:
+def _outcome(branch: Branch, adapter_step: int, check: SelfCheck) -> BranchOutcome:
     return BranchOutcome(
         num_clips=len(branch.clips),
         num_steps=branch.num_steps,
+        adapter_step=adapter_step,
         num_validation_clips=len(branch.validation),
         peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, 1),
         trainable_parameters=sum(parameter.numel() for parameter in branch.parameters),
@@ -272,13 +344,6 @@ def _check(branch: Branch) -> SelfCheck:
     check = self_check(branch.model, clip.clip_id, branch.maker.plain(clip), torch.from_numpy(patches), layout)
     check.refuse_differences()
     return check
-
-
-def _tell(job: BranchJob, event: Mapping[str, Any]) -> None:
-    """Append a line to the branch's progress file."""
-    line = json.dumps({**event, "pid": os.getpid()})
-    with job.progress.open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
 
 
 def _seeds(job: BranchJob, purpose: int) -> list[int]:

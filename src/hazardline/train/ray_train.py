@@ -1,7 +1,7 @@
 """Runs the branches as Ray Train jobs, side by side on one Ray.
 
-With `RAY_ADDRESS` set that cluster is used (checkpoints then need a folder that all its nodes see); otherwise one is
-started on this machine for the length of the run, without dashboard, and stopped again.
+With `RAY_ADDRESS` set that cluster is used (its nodes must see the folders of a job; checkpoints may lie in S3).
+Otherwise one is started on this machine for the length of the run, without dashboard, and stopped again.
 """
 
 import json
@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -22,6 +23,7 @@ import psutil
 
 from hazardline.errors import UserError
 from hazardline.tasks import Branch
+from hazardline.train.checkpoint_store import open_store
 from hazardline.train.document import BranchJob
 
 if TYPE_CHECKING:  # the driver and Ray's controllers do without torch: each would hold half a gigabyte
@@ -148,18 +150,23 @@ def _short_temp_folder() -> Path:
 
 
 def train_branches(
-    jobs: Sequence[BranchJob], storage: Path, on_event: OnEvent, work: Work | None = None
-) -> dict[Branch, Path]:
-    """Train branches side by side on the Ray of this process.
+    jobs: Sequence[BranchJob],
+    storage: Path,
+    on_event: OnEvent,
+    work: Work | None = None,
+    stop: threading.Event | None = None,
+) -> set[Branch]:
+    """Train branches side by side on the Ray of this process; their final checkpoints lie where the jobs say.
 
     Args:
         jobs: one a branch.
-        storage: folder for checkpoints; a run that finds its own there goes on from them.
+        storage: folder for Ray's own records of the run.
         on_event: told of every step.
         work: what a worker runs; `work_on_branch` by default.
+        stop: set to have the workers save and end.
 
     Returns:
-        The folder of each branch's final checkpoint, below `storage`.
+        The branches that ended before their time because `stop` was set.
 
     Raises:
         UserError: what a worker found wrong with its inputs.
@@ -170,11 +177,31 @@ def train_branches(
         run.thread.start()
     while any(run.thread.is_alive() for run in runs):
         time.sleep(POLL_S)
+        if stop is not None and stop.is_set():
+            for run in runs:
+                run.job.stop_request.touch()
         for run in runs:
             run.poll(on_event)
     for run in runs:
         run.poll(on_event)
-    return {run.job.branch: _final_checkpoint(run) for run in runs}
+    return {run.job.branch for run in runs if run.was_stopped}
+
+
+@contextmanager
+def stop_on_sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets for the length of a block: a machine that is taken away says so first.
+
+    Only the main thread of a program hears signals; in any other the event stays unset.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass
@@ -184,7 +211,7 @@ class _Run:
     job: BranchJob
     storage: Path
     work: Work
-    checkpoint: Path | None = None
+    was_stopped: bool = False
     error: BaseException | None = None
     offset: int = 0
     thread: threading.Thread = field(init=False)
@@ -195,8 +222,7 @@ class _Run:
 
     def _fit(self) -> None:
         try:
-            result = _trainer(self.job, self.storage, self.work).fit()
-            self.checkpoint = Path(result.checkpoint.path)
+            _trainer(self.job, self.storage, self.work).fit()
         except BaseException as error:
             self.error = error  # raised again by the thread that polls
 
@@ -204,6 +230,7 @@ class _Run:
         for event in self._new_events():
             if "error" in event:
                 raise UserError(event["error"])
+            self.was_stopped |= "stopped" in event
             on_event(self.job.branch, event)
         if self.error is not None:
             raise self.error
@@ -218,13 +245,8 @@ class _Run:
         return [json.loads(line) for line in whole.splitlines()]
 
 
-def _final_checkpoint(run: _Run) -> Path:
-    assert run.checkpoint is not None
-    return run.checkpoint
-
-
 def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
 
     settings: dict[str, Any] = {
         "train_loop_config": job.data(),
@@ -233,7 +255,6 @@ def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
             name=job.branch,
             storage_path=str(storage),
             failure_config=FailureConfig(max_failures=job.config.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
             worker_runtime_env={"env_vars": _WORKER_ENVIRONMENT},  # type: ignore[call-arg]
         ),
     }
@@ -254,21 +275,18 @@ def work_on_branch(data: dict[str, Any]) -> None:
 
 
 def run_job(job: BranchJob, workers: "Workers") -> None:
-    """Train a branch; a start and an error that the user can mend go into the progress file."""
+    """Train a branch; its start, its end before time and an error that the user can mend go into the progress file."""
     from hazardline.train.loop import train_branch
 
     if workers.rank == 0:
-        _append(job, {"started": True})
+        job.tell({"started": True})
     try:
-        train_branch(job, workers)
+        is_finished = train_branch(job, workers, open_store(job.checkpoints))
     except UserError as error:
-        _append(job, {"error": str(error)})
+        job.tell({"error": str(error)})
         raise
-
-
-def _append(job: BranchJob, event: Mapping[str, Any]) -> None:
-    with job.progress.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps({**event, "pid": os.getpid()}) + "\n")
+    if not is_finished and workers.rank == 0:
+        job.tell({"stopped": True})
 
 
 class RayWorkers:
@@ -288,22 +306,3 @@ class RayWorkers:
             import torch.distributed
 
             torch.distributed.all_reduce(tensor)
-
-    @contextmanager
-    def last_checkpoint(self) -> Iterator[Path | None]:
-        """What Ray has committed last."""
-        import ray.train
-
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            yield None
-            return
-        with checkpoint.as_directory() as folder:
-            yield Path(folder)
-
-    def commit(self, folder: Path | None, metrics: Mapping[str, float]) -> None:
-        """Report to Ray, which copies the folder into the storage and then commits it."""
-        import ray.train
-
-        checkpoint = None if folder is None else ray.train.Checkpoint.from_directory(str(folder))
-        ray.train.report(dict(metrics), checkpoint=checkpoint)

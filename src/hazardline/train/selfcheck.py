@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hazardline.train.document import SelfCheck
+from hazardline.train.packed import answer_losses
+from hazardline.train.prefix import ClipRow, Turn
+from hazardline.vlm.family import family_of
 from hazardline.vlm.layout import Layout
-from hazardline.vlm.model import core_model, encode
-from hazardline.vlm.tree import ClipRow, Turn, answer_losses
+from hazardline.vlm.media import Media
+from hazardline.vlm.model import core_model, encode, text_attention
 
 MAX_FRAMES = 8
 """Frames of the clip that the check looks at: the comparison does not depend on the length."""
@@ -65,15 +68,14 @@ def _first_frames(row: ClipRow, num_frames: int, layout: Layout, model: nn.Modul
     return ClipRow(row.features[:num_frames], row.prefix[: places[kept]], row.turns)
 
 
-def _grid(patches: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
-    return torch.tensor([[len(patches), *layout.grid]]), torch.tensor([layout.merge])
+def _media(patches: Tensor, layout: Layout) -> Media:
+    return Media(patches.flatten(0, 1), ((len(patches), *layout.grid),), layout.merge, "video")
 
 
 @torch.no_grad()
 def _native_features(model: nn.Module, patches: Tensor, layout: Layout) -> Tensor:
-    grid, merge = _grid(patches, layout)
-    tower = core_model(model).model.vision_model
-    states: Tensor = tower(pixel_values=patches.flatten(0, 1), grid_thw=grid, merge_sizes=merge).last_hidden_state
+    core = core_model(model)
+    states = family_of(core).native_features(core, _media(patches, layout))
     return states.view(len(patches), layout.tokens_per_frame, -1)
 
 
@@ -90,17 +92,12 @@ def _separate_loss(model: nn.Module, row: ClipRow, patches: Tensor, layout: Layo
 
 
 def _native_turn_loss(model: nn.Module, prefix: list[int], turn: Turn, patches: Tensor, layout: Layout) -> Tensor:
-    grid, merge = _grid(patches, layout)
-    ids = torch.tensor([[*prefix, *turn.question, *turn.answer]])
-    logits: Tensor = core_model(model)(
-        input_ids=ids,
-        pixel_values_videos=patches.flatten(0, 1),
-        video_grid_thw=grid,
-        video_merge_sizes=merge,
-        use_cache=False,
-    ).logits[0]
+    core = core_model(model)
+    inputs = family_of(core).native_inputs(core, [*prefix, *turn.question, *turn.answer], _media(patches, layout))
+    with text_attention(model, "sdpa"):
+        logits: Tensor = core(**inputs, use_cache=False).logits[0]
     length = len(turn.answer)
-    per_token = functional.cross_entropy(logits[-length - 1 : -1].float(), ids[0, -length:], reduction="none")
+    per_token = functional.cross_entropy(logits[-length - 1 : -1].float(), torch.tensor(turn.answer), reduction="none")
     weights = torch.tensor(turn.token_weights or [1.0] * length)
     return (per_token * weights / weights.sum()).sum()
 

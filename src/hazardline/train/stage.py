@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hazardline import tracking
+from hazardline.environment import home
+from hazardline.errors import UserError
 from hazardline.files import digest_json, sha256_file, write_atomic, write_json
 from hazardline.progress import Reporter
 from hazardline.tables import QA, SCENES, read_table
 from hazardline.tasks import Branch
 from hazardline.train.base import base_digest, base_folder
+from hazardline.train.checkpoint_store import FINAL_NAME, open_store
 from hazardline.train.config import TrainConfig
 from hazardline.train.document import (
     ADAPTER_FOLDER,
@@ -29,11 +32,13 @@ from hazardline.train.document import (
 )
 from hazardline.train.encode import encode_clips
 from hazardline.train.features import FEATURES_FOLDER, FeatureIndex, all_variants, keep_plain, sources_of
-from hazardline.train.ray_train import ray_session, train_branches
+from hazardline.train.ray_train import ray_session, stop_on_sigterm, train_branches
 from hazardline.train.watch import BranchWatch
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 
 MAX_LOSS_POINTS = 200
+CHECKPOINTS_FOLDER = "checkpoints"
+RUN_DIGITS = 16
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
@@ -101,6 +106,7 @@ def _train(
     reporter: Reporter,
 ) -> dict[Branch, BranchReport]:
     run_digest = digest_json(digests.data())
+    checkpoints = f"{config.checkpoints or home() / CHECKPOINTS_FOLDER}/{run_digest[:RUN_DIGITS]}"
     jobs = [
         BranchJob(
             branch=branch,
@@ -110,6 +116,7 @@ def _train(
             synthesize=inputs["synthesize"].absolute(),
             features=(out / FEATURES_FOLDER).absolute(),
             progress=work / f"{branch}.jsonl",
+            checkpoints=f"{checkpoints}/{branch}",
             run_digest=run_digest,
         )
         for branch in config.branches
@@ -119,20 +126,30 @@ def _train(
         mlflow_run.log_params(_params(config))
         mlflow_run.set_tags({f"hazardline.digest.{name}": value for name, value in digests.data().items()})
         watch = BranchWatch(list(config.branches), reporter, mlflow_run)
-        with ray_session(len(jobs) * config.num_workers):
-            finals = train_branches(jobs, work / "ray", watch.on_event)
-        reports = {branch: _collect(branch, finals[branch], out, config, watch) for branch in config.branches}
+        with ray_session(len(jobs) * config.num_workers), stop_on_sigterm() as stop:
+            stopped = train_branches(jobs, work / "ray", watch.on_event, stop=stop)
+        if stopped:
+            steps = ", ".join(f"{branch} after step {watch.steps(branch)}" for branch in sorted(stopped))
+            raise UserError(
+                f"train: stopped by SIGTERM ({steps}); the checkpoints are kept in {checkpoints}: run again to go on"
+            )
+        reports = {job.branch: _collect(job, out, watch) for job in jobs}
         mlflow_run.log_metrics(_final_metrics(reports))
+    for job in jobs:
+        open_store(job.checkpoints).clear()
     return reports
 
 
-def _collect(branch: Branch, final: Path, out: Path, config: TrainConfig, watch: BranchWatch) -> BranchReport:
+def _collect(job: BranchJob, out: Path, watch: BranchWatch) -> BranchReport:
     """Copy a branch's adapter out of its final checkpoint and report on it."""
-    copy_adapter(final / ADAPTER_FOLDER, out / branch, str(config.base))
-    state, outcome = TrainingState.read(final / STATE_NAME), BranchOutcome.read(final / OUTCOME_NAME)
+    branch, config = job.branch, job.config
+    with open_store(job.checkpoints).fetch(FINAL_NAME) as final:
+        copy_adapter(final / ADAPTER_FOLDER, out / branch, str(config.base))
+        state, outcome = TrainingState.read(final / STATE_NAME), BranchOutcome.read(final / OUTCOME_NAME)
     return BranchReport(
         num_clips=outcome.num_clips,
         num_steps=outcome.num_steps,
+        adapter_step=outcome.adapter_step,
         losses=downsample(state.losses, MAX_LOSS_POINTS),
         validation=state.validation,
         num_validation_clips=outcome.num_validation_clips,

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from hazardline.tasks import Task
 from hazardline.train.config import TrainConfig
+from hazardline.train.loss import AnswerLosses, TimeTargets
+from hazardline.train.packed import answer_losses
+from hazardline.train.prefix import ClipRow
 from hazardline.vlm.model import projector_noise
-from hazardline.vlm.tree import AnswerLosses, ClipRow, TimeTargets, answer_losses
 
 SumOverWorkers = Callable[[Tensor], None]
 """Adds up a tensor over all workers, in place."""

@@ -39,6 +39,11 @@ class BranchWatch:
             if self._starts[branch] > 1:
                 self._reporter.note(f"{branch}: a worker was lost; the branch goes on from its last checkpoint")
             return
+        if "note" in event:
+            self._reporter.note(f"{branch}: {event['note']}")
+            return
+        if "stopped" in event:
+            return
         self._totals.setdefault(branch, event["num_steps"])
         if "validation" in event:
             self._log.log_metrics(
@@ -54,6 +59,10 @@ class BranchWatch:
     def num_restarts(self, branch: Branch) -> int:
         """How often a branch was started anew."""
         return max(0, self._starts[branch] - 1)
+
+    def steps(self, branch: Branch) -> int:
+        """Steps of a branch that are done."""
+        return self._steps[branch]
 
     def _count(self, branch: Branch, event: Mapping[str, Any]) -> None:
         step, total = event["step"], event["num_steps"]

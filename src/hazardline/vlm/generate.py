@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from hazardline.vlm.model import core_model, text_attention
-from hazardline.vlm.tree import embed_prefix
+from hazardline.vlm.family import family_of
+from hazardline.vlm.media import Grid
+from hazardline.vlm.model import core_model, embed, text_attention
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ def answer(
     questions: Sequence[list[int]],
     max_new_tokens: Sequence[int],
     end_id: int,
+    grids: Sequence[Grid] = (),
 ) -> list[Generated]:
     """Answer questions about one clip greedily; the same tokens as a separate `generate` call for each question.
 
@@ -39,6 +41,7 @@ def answer(
         questions: ids of each question.
         max_new_tokens: limit for each answer.
         end_id: id that ends an answer.
+        grids: patches of each image or video of the prefix, where the model counts positions by them (M-RoPE).
     """
     if not questions:
         return []
@@ -46,17 +49,25 @@ def answer(
     language = core.model.language_model
     with text_attention(model, "sdpa"):
         cache = DynamicCache(config=language.config)
-        embeddings = embed_prefix(model, torch.tensor(prefix), features)
-        language(inputs_embeds=embeddings[None], past_key_values=cache, use_cache=True)
+        embeddings = embed(model, torch.tensor(prefix), features)
+        longest = max(len(question) for question in questions)
+        # a question's own tokens do not matter: text is counted one by one from where the prefix lets it begin
+        native = family_of(core).positions(core, [*prefix, *max(questions, key=len)], grids)
+        language(
+            inputs_embeds=embeddings[None],
+            position_ids=native[..., : len(prefix)],
+            past_key_values=cache,
+            use_cache=True,
+        )
         count = len(questions)
         cache.batch_repeat_interleave(count)
-        longest = max(len(question) for question in questions)
         pads = [longest - len(question) for question in questions]
         ids = torch.tensor([[end_id] * pad + question for pad, question in zip(pads, questions, strict=True)])
         visible = torch.ones(count, len(prefix) + longest, dtype=torch.long)
         for row, pad in enumerate(pads):
             visible[row, len(prefix) : len(prefix) + pad] = 0
-        positions = (torch.arange(longest)[None] - torch.tensor(pads)[:, None]).clamp(min=0) + len(prefix)
+        positions = (torch.arange(longest)[None] - torch.tensor(pads)[:, None]).clamp(min=0)
+        positions = positions + native[..., len(prefix)].reshape(-1)[0]
         return _decode(core, cache, ids, visible, positions, list(max_new_tokens), end_id)
 
 

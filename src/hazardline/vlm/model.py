@@ -1,9 +1,10 @@
-"""The model: transformers' native VideoLLaMA3, its frozen vision encoder in one batched call, and its branches.
+"""The model: a native one of transformers, its frozen vision encoder in one batched call, and its branches.
 
-A branch is one PEFT adapter: LoRA on every linear layer of the language model (a regular expression, since plain names
-would also hit the vision encoder) and its own copy of the projector (CrashChat, section 3.2).
+A branch is one PEFT adapter: LoRA on linear layers of the language model (a regular expression, since plain names
+would also hit the vision encoder) and, where it is trained, its own copy of the projector (CrashChat, section 3.2).
 """
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,35 +15,40 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import VideoLlama3ForConditionalGeneration
 from transformers.models.video_llama_3.modeling_video_llama_3 import apply_rotary_pos_emb_vision
 from transformers.utils import logging as transformers_logging
 
 from hazardline.errors import UserError
 from hazardline.vlm.attention import attend
+from hazardline.vlm.family import family_named, family_of, placeholder_ids
 
-LORA_TARGETS = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""All linear layers of a decoder layer (CrashChat); HazardNet adapts `q_proj` and `v_proj` alone."""
 
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """Rank, alpha and dropout of a branch."""
+    """What a branch trains."""
 
     rank: int
     alpha: int
     dropout: float
+    targets: tuple[str, ...] = LINEAR_LAYERS
+    """Linear layers of every decoder layer."""
+    trains_projector: bool = True
 
 
-def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> VideoLlama3ForConditionalGeneration:
+def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """Load a checkpoint folder, frozen and in evaluation mode, with `sdpa` attention.
 
     Raises:
-        UserError: the folder holds no VideoLLaMA3 checkpoint in safetensors form.
+        UserError: the folder holds no checkpoint of a known family in safetensors form.
     """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
-        raise UserError(f"{folder}: no checkpoint; expected config.json and model.safetensors of a VideoLLaMA3 model")
+        raise UserError(f"{folder}: no checkpoint; expected config.json and model.safetensors of a model")
     transformers_logging.disable_progress_bar()
-    model = VideoLlama3ForConditionalGeneration.from_pretrained(
+    config = json.loads((folder / "config.json").read_bytes())
+    model = family_named(config.get("model_type", ""), str(folder / "config.json")).model_class.from_pretrained(
         folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True, use_safetensors=True
     )
     model.requires_grad_(False)
@@ -51,16 +57,46 @@ def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> VideoLlama3Fo
 
 
 def core_model(model: nn.Module) -> Any:
-    """The VideoLlama3ForConditionalGeneration inside a PEFT model (or the model itself)."""
+    """The `...ForConditionalGeneration` inside a PEFT model (or the model itself)."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def projector(model: nn.Module) -> Any:
+    """What is between the frozen encoder and the language model; PEFT hands a call on to the active branch's copy."""
+    core = core_model(model)
+    return core.get_submodule(family_of(core).projector)
 
 
 def active_projector(model: nn.Module) -> Any:
     """The projector in use: that of the active branch, or the base model's."""
-    projector = core_model(model).model.projector
-    if hasattr(projector, "modules_to_save"):
-        return projector.modules_to_save[projector.active_adapters[0]]
-    return projector
+    found = projector(model)
+    return found.modules_to_save[found.active_adapters[0]] if hasattr(found, "modules_to_save") else found
+
+
+def first_projection(model: nn.Module) -> Any:
+    """The first linear layer of the active projector."""
+    return active_projector(model).get_submodule(family_of(core_model(model)).first_projection)
+
+
+def embed(model: nn.Module, ids: Tensor, features: Tensor) -> Tensor:
+    """Embeddings of ids (tokens,) with the placeholders replaced by projected features: (tokens, hidden).
+
+    Args:
+        model: base or PEFT model, the wanted branch active.
+        ids: token ids, the placeholders of images and videos among them.
+        features: encoder output of all placeholders in order, (..., width).
+
+    Raises:
+        ValueError: the number of placeholders is not the number of vision tokens.
+    """
+    core = core_model(model)
+    embeddings: Tensor = core.model.language_model.embed_tokens(ids)
+    image, video = placeholder_ids(core)
+    is_vision = (ids == image) | (ids == video)
+    vision: Tensor = projector(model)(features.reshape(-1, features.shape[-1]))
+    if int(is_vision.sum()) != len(vision):
+        raise ValueError(f"{int(is_vision.sum())} placeholders for {len(vision)} vision tokens")
+    return embeddings.masked_scatter(is_vision[:, None], vision.to(embeddings.dtype))
 
 
 @contextmanager
@@ -73,7 +109,7 @@ def projector_noise(model: nn.Module, std: float, generator: torch.Generator) ->
     def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         return output + std * torch.randn(output.shape, generator=generator, dtype=torch.float32).to(output.dtype)
 
-    handle = active_projector(model).readout[0].register_forward_hook(disturb)
+    handle = first_projection(model).register_forward_hook(disturb)
     try:
         yield
     finally:
@@ -161,12 +197,13 @@ def pool_windows(states: Tensor, merge: int) -> Tensor:
 
 def add_branch(model: nn.Module, name: str, settings: LoraSettings) -> PeftModel:
     """Add a trainable branch of fresh weights to a frozen base, and make it the active one."""
+    family = family_of(model)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=LORA_TARGETS,
-        modules_to_save=["projector"],
+        target_modules=rf"{family.language_layers}\.({'|'.join(settings.targets)})",
+        modules_to_save=[family.projector.rpartition(".")[2]] if settings.trains_projector else None,
         bias="none",
     )
     return get_peft_model(model, config, adapter_name=name)

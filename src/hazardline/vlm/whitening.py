@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from hazardline.vlm.model import active_projector
+from hazardline.vlm.model import first_projection
 
 WHITENING_NAME = "feature_whitening.safetensors"
 
@@ -78,7 +78,7 @@ def native_weights(model: nn.Module, whitening: Whitening | None) -> Iterator[No
     if whitening is None:
         yield
         return
-    first = active_projector(model).readout[0]
+    first = first_projection(model)
     kept = first.weight.detach().clone(), first.bias.detach().clone()
     _rewrite(model, whitening.folded)
     try:
@@ -90,7 +90,7 @@ def native_weights(model: nn.Module, whitening: Whitening | None) -> Iterator[No
 
 
 def _rewrite(model: nn.Module, change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
-    first = active_projector(model).readout[0]
+    first = first_projection(model)
     with torch.no_grad():
         weight, bias = change(first.weight, first.bias)
         first.weight.copy_(weight)

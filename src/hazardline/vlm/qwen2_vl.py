@@ -1,0 +1,58 @@
+"""Qwen2-VL (HazardNet's base): an image or a video in one piece, positions in time, height and width (M-RoPE)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Qwen2VLForConditionalGeneration
+
+from hazardline.vlm.media import Grid, Media
+
+_TEXT, _IMAGE, _VIDEO = 0, 1, 2  # transformers' mm_token_type_ids
+
+
+class Qwen2Vl:
+    """`hazardline.vlm.family.Family` of `Qwen2VLForConditionalGeneration`."""
+
+    model_class = Qwen2VLForConditionalGeneration
+    language_layers = r".*language_model\.layers\..*"
+    projector = "model.visual.merger"
+    first_projection = "mlp.0"
+
+    def positions(self, core: Any, ids: Sequence[int], grids: Sequence[Grid]) -> Tensor:
+        """The model's own `get_rope_index`: (3, 1, tokens). It keeps nothing in the model, unlike `forward`."""
+        tokens = torch.tensor([list(ids)])
+        are_images = bool((tokens == core.config.image_token_id).any())
+        found: Tensor = core.model.get_rope_index(
+            tokens, mm_token_type_ids=_kinds(core, tokens), **_by_kind(grids, are_images)
+        )[0]
+        return found
+
+    def native_features(self, core: Any, media: Media) -> Tensor:
+        """Patch states before the merger, (patches, width)."""
+        states: Tensor = core.model.visual(media.patches, grid_thw=torch.tensor(media.grids)).last_hidden_state
+        return states
+
+    def native_inputs(self, core: Any, ids: Sequence[int], media: Media) -> dict[str, Any]:
+        """As `Qwen2VLProcessor` makes them."""
+        tokens = torch.tensor([list(ids)])
+        pixels = "pixel_values" if media.kind == "image" else "pixel_values_videos"
+        return {
+            "input_ids": tokens,
+            "mm_token_type_ids": _kinds(core, tokens),
+            pixels: media.patches,
+            **_by_kind(media.grids, media.kind == "image"),
+        }
+
+
+def _kinds(core: Any, tokens: Tensor) -> Tensor:
+    kinds = torch.full_like(tokens, _TEXT, dtype=torch.int32)
+    kinds[tokens == core.config.image_token_id] = _IMAGE
+    kinds[tokens == core.config.video_token_id] = _VIDEO
+    return kinds
+
+
+def _by_kind(grids: Sequence[Grid], are_images: bool) -> dict[str, Tensor]:
+    """A prompt holds images or a video, and transformers has a keyword for each."""
+    return {"image_grid_thw" if are_images else "video_grid_thw": torch.tensor(grids)} if grids else {}
