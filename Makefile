@@ -7,6 +7,7 @@ UI_PORT ?= 5000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
+GPU_STAMP := $(VENV)/gpu.stamp
 HOME_FOLDER = $${HAZARDLINE_HOME:-.hazardline}
 
 # Two OpenMP threads that spin on a shared machine are slower than one; deepspeed must not compile anything.
@@ -21,9 +22,11 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## Install what is needed and run the whole line (RECIPE=recipes/crashchat_pocket.yaml).
+	@! grep -Eqs '^ *(quantisation: nf4|optimizer: adamw_8bit|parallelism: zero)' $(RECIPE) || \
+	  $(MAKE) --no-print-directory $(GPU_STAMP)
 	@$(BIN)/python -m pipelines run $(RECIPE)
 
-test: lint types ## Install what is needed and run lint, types and all tests.
+test: lint types $(GPU_STAMP) ## Install what is needed and run lint, types and all tests.
 	@$(BIN)/python -m pytest
 
 lint: $(STAMP) ## Check style and format.
@@ -42,8 +45,9 @@ ui: $(STAMP) ## Open the MLflow user interface on what runs have logged (UI_PORT
 pocket-base: $(STAMP) ## Pre-train the pocket base anew (about an hour on two cores; it is in the repository already).
 	@$(BIN)/python -m hazardline.pocket
 
-bench: $(STAMP) ## Run the benchmarks.
+bench: $(STAMP) ## Run the benchmarks (about two hours; installs two peers of several GB each into .bench).
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+	@$(BIN)/python -m benchmarks.training
 
 clean: ## Remove what runs left behind: store, runs, MLflow database, demo keys, device slots, tool caches.
 	@rm -rf "$(HOME_FOLDER)" build dist .pytest_cache .mypy_cache .ruff_cache
@@ -54,6 +58,11 @@ $(STAMP): pyproject.toml constraints.txt | check-machine
 	  "A virtual environment could not be made with $(PYTHON). On Debian: apt-get install python3.11-venv"; exit 1; }
 	@echo "Installing into $(VENV) (several GB the first time) ..."
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[pipelines,dev]'
+	@touch $@
+
+# bitsandbytes and DeepSpeed: the tests need them, and recipes with quantisation or ZeRO. Both also run on a CPU.
+$(GPU_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[gpu]'
 	@touch $@
 
 # Only looked at when something is to be installed: each message names what is missing and where it is.

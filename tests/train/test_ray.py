@@ -116,14 +116,18 @@ def test_a_killed_worker_changes_no_loss(
     assert (final / ADAPTER_FOLDER / weights).read_bytes() == (out / "linguistic" / weights).read_bytes()
 
 
+@pytest.mark.parametrize("parallelism", ["replicas", "zero2"])
 def test_two_workers_take_the_same_steps_as_one(
     made: tuple[Path, dict[str, Any], Notes],
     base: Path,
     inputs: dict[str, Path],
     features: Path,
     tmp_path: Path,
+    parallelism: str,
 ) -> None:
-    job = make_job(tmp_path / "work", small_config(base, num_workers=2), inputs, features)
+    if parallelism != "replicas":
+        pytest.importorskip("deepspeed")
+    job = make_job(tmp_path / "work", small_config(base, num_workers=2, parallelism=parallelism), inputs, features)
     train_branches([job], tmp_path / "ray", events([]))
     final = Path(job.checkpoints) / FINAL_NAME
     one = TrainingReport.read(made[0] / "training.json").branches["linguistic"]

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from hazardline.tasks import TASKS
+from hazardline.train.build import Learner, make_learner
 from hazardline.train.dataset import RowMaker
 from hazardline.train.loop import Branch, load_branch, step_rows
 from hazardline.train.packed import answer_losses
 from hazardline.train.prefix import ClipRow
-from hazardline.train.step import Objective, StepResult, losses_by_task, optimizer_step
+from hazardline.train.step import Objective, Passes, PassLoss, StepResult, losses_by_task, optimizer_step
+from hazardline.train.updater import SumOverWorkers, trainable
 from tests.train.jobs import make_job, small_config
-
-MAX_NORM = 1.0
 
 
 def alone(tensor: Tensor) -> None:
@@ -26,9 +26,21 @@ def load(base: Path, inputs: dict[str, Path], features: Path, folder: Path, drop
     return load_branch(make_job(folder, config, inputs, features))
 
 
-def take(branch: Branch, rows: list[tuple[ClipRow, int]], loss: str = "turns", noise: float = 0.0) -> StepResult:
+def learner_of(branch: Branch, add: SumOverWorkers = alone, loss: str = "turns", noise: float = 0.0) -> Learner:
     objective = Objective(loss, "fp32", noise, branch.objective.time_targets)
-    return optimizer_step(branch.model, branch.optimizer, branch.parameters, rows, objective, MAX_NORM, alone)
+    return make_learner(branch.model, objective, branch.job.config, "linguistic", 1, add)
+
+
+def take(
+    learner: Learner,
+    rows: list[tuple[ClipRow, int]],
+    add: SumOverWorkers = alone,
+    rate: float = 2e-3,
+    clips_per_row: int = 1,
+) -> StepResult:
+    assert isinstance(learner.compute, PassLoss)
+    objective, passes = learner.compute.objective, Passes(clips_per_row)
+    return optimizer_step(learner.compute, learner.updater, rows, objective, rate, passes, add)
 
 
 def test_loss_is_the_weighted_mean_over_all_answers_of_the_step(
@@ -38,7 +50,7 @@ def test_loss_is_the_weighted_mean_over_all_answers_of_the_step(
     rows = step_rows(branch, 0, 0, 1)
     together = answer_losses(branch.model, [row for row, _ in rows], branch.objective.time_targets)
     expected = float(together.mean_over_turns().detach())
-    result = take(branch, rows)
+    result = take(learner_of(branch), rows)
     assert result.loss == pytest.approx(expected, rel=1e-6)
     assert result.num_answer_tokens == len(together.target)
 
@@ -48,7 +60,7 @@ def test_loss_may_count_tokens(base: Path, inputs: dict[str, Path], features: Pa
     rows = step_rows(branch, 0, 0, 1)
     together = answer_losses(branch.model, [row for row, _ in rows], branch.objective.time_targets)
     expected = float(together.mean_over_tokens().detach())
-    assert take(branch, rows, loss="tokens").loss == pytest.approx(expected, rel=1e-6)
+    assert take(learner_of(branch, loss="tokens"), rows).loss == pytest.approx(expected, rel=1e-6)
 
 
 def test_workers_divide_the_clips_of_a_step(
@@ -66,17 +78,39 @@ def test_gradients_of_workers_add_up(base: Path, inputs: dict[str, Path], featur
     """A worker whose gradients, divisor and loss are doubled by the sum takes the step of two equal workers."""
     one, two = (load(base, inputs, features, tmp_path / name) for name in ("one", "two"))
     rows = step_rows(one, 0, 0, 1)
-    single = take(one, rows)
-    objective = Objective("turns", "fp32", 0.0, two.objective.time_targets)
+    single = take(learner_of(one), rows)
 
     def double_up(tensor: Tensor) -> None:
         tensor.mul_(2)
 
-    double = optimizer_step(two.model, two.optimizer, two.parameters, rows, objective, MAX_NORM, double_up)
+    double = take(learner_of(two, double_up), rows, double_up)
     assert double.loss == pytest.approx(single.loss) and double.gradient_norm == pytest.approx(single.gradient_norm)
     assert double.num_answer_tokens == 2 * single.num_answer_tokens
-    for first, second in zip(one.parameters, two.parameters, strict=True):
+    for first, second in zip(trainable(one.model).values(), trainable(two.model).values(), strict=True):
         torch.testing.assert_close(first, second)
+
+
+def test_clips_in_one_row_take_the_same_step(
+    base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    one, two = (load(base, inputs, features, tmp_path / name) for name in ("one", "two"))
+    rows = step_rows(one, 0, 0, 1)
+    alone_, together = take(learner_of(one), rows), take(learner_of(two), rows, clips_per_row=3)
+    assert together.loss == pytest.approx(alone_.loss, rel=1e-6)
+    assert together.gradient_norm == pytest.approx(alone_.gradient_norm, rel=1e-4)
+    for first, second in zip(trainable(one.model).values(), trainable(two.model).values(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-5)
+
+
+def test_workers_in_lockstep_make_equally_many_passes(
+    base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    rows = step_rows(load(base, inputs, features, tmp_path), 0, 0, 1)
+    passes = Passes.of(clips_per_step=5, num_workers=2, clips_per_row=1, in_lockstep=True)
+    assert [share for _, share in passes.divide(rows[:3])] == [1.0, 1.0, 1.0]
+    assert [share for _, share in passes.divide(rows[:2])] == [1.0, 1.0, 0.0]
+    assert list(Passes.of(5, 2, 1, in_lockstep=False).divide([])) == []
+    assert [len(group) for group, _ in Passes.of(5, 1, 2, in_lockstep=True).divide([*rows, rows[0]])] == [2, 2, 1]
 
 
 def test_dropout_and_noise_belong_to_the_visit(
@@ -85,11 +119,10 @@ def test_dropout_and_noise_belong_to_the_visit(
     losses: dict[str, list[float]] = {}
     for name, shift in (("one", 0), ("again", 0), ("other", 1)):
         branch = load(base, inputs, features, tmp_path / name, dropout=0.5)
-        for group in branch.optimizer.param_groups:
-            group["lr"] = 0.1
         rows = [(row, seed + shift) for row, seed in step_rows(branch, 0, 0, 1)]
         torch.manual_seed(len(losses))  # the state that the process happens to be in must not matter
-        losses[name] = [take(branch, rows, noise=0.1).loss for _ in range(2)]
+        learner = learner_of(branch, noise=0.1)
+        losses[name] = [take(learner, rows, rate=0.1).loss for _ in range(2)]
     assert losses["one"] == losses["again"]
     assert losses["one"][0] != losses["other"][0] and losses["one"][1] != losses["other"][1]
 

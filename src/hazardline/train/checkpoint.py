@@ -7,40 +7,29 @@ the state of scheduler and generators. Tensors are safetensors, the rest JSON.
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor
 
 from hazardline.errors import UserError
+from hazardline.train.checkpoint_store import DamagedCheckpointError
 from hazardline.train.document import STATE_NAME, TrainingState
 
 TENSORS_NAME = "state.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Trainable parameters by name, in the model's order."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
-def save_state(folder: Path, state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write parameters, the optimizer's moments and the state into a folder."""
-    tensors = {}
-    for name, parameter in trainable(model).items():
-        tensors[f"parameter/{name}"] = parameter.detach().contiguous()
-        for moment in _MOMENTS:
-            held = optimizer.state.get(parameter, {})
-            tensors[f"{moment}/{name}"] = held[moment].contiguous() if held else torch.zeros_like(parameter)
-    save_file(tensors, folder / TENSORS_NAME)
+def save_state(folder: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:
+    """Write an updater's tensors and the state into a folder."""
+    save_file(dict(tensors), folder / TENSORS_NAME)
     state.write(folder / STATE_NAME)
 
 
-def load_state(folder: Path, run_digest: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Read a checkpoint into a model and its optimizer.
+def load_state(folder: Path, run_digest: str) -> tuple[TrainingState, dict[str, Tensor]]:
+    """Read a checkpoint.
 
     Raises:
-        UserError: the checkpoint is damaged or of another run.
+        UserError: the checkpoint is of another run.
+        DamagedCheckpointError: it cannot be read.
     """
     state = TrainingState.read(folder / STATE_NAME)
     if state.run_digest != run_digest:
@@ -49,18 +38,6 @@ def load_state(folder: Path, run_digest: str, model: nn.Module, optimizer: torch
             f"{run_digest[:12]}); remove it to train anew"
         )
     try:
-        tensors = load_file(folder / TENSORS_NAME)
+        return state, load_file(folder / TENSORS_NAME)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{folder / TENSORS_NAME}: cannot be read ({error}); remove the checkpoint") from None
-    _restore(tensors, state.step, model, optimizer)
-    return state
-
-
-def _restore(
-    tensors: Mapping[str, torch.Tensor], step: int, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
-    with torch.no_grad():
-        for name, parameter in trainable(model).items():
-            parameter.copy_(tensors[f"parameter/{name}"])
-            held = {moment: tensors[f"{moment}/{name}"].clone() for moment in _MOMENTS}
-            optimizer.state[parameter] = {"step": torch.tensor(float(step)), **held}
+        raise DamagedCheckpointError(f"{TENSORS_NAME} cannot be read: {error}") from None

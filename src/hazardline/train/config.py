@@ -1,7 +1,7 @@
 """Settings of the train stage."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -12,14 +12,20 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+LinearLayer = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+Quantisation = Literal["none", "nf4"]
 
 
 class LoraConfig(Document):
-    """The adapter on the linear layers of the language model; the projector is trained beside it."""
+    """The adapter on linear layers of the language model."""
 
     rank: Count = 16
     alpha: Count = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    targets: Annotated[tuple[LinearLayer, ...], Field(min_length=1)] = get_args(LinearLayer)
+    """Linear layers of every decoder layer that are adapted (HazardNet: `q_proj` and `v_proj`)."""
 
 
 class AugmentationConfig(Document):
@@ -86,6 +92,18 @@ class TrainConfig(Document):
     """Visits of every clip, 12 where neither is given; steps = epochs x clips of the branch / clips_per_step."""
     clips_per_step: Count = 4
     """Clips of one optimizer step, all their questions with them, over all workers."""
+    clips_per_row: Count = 1
+    """Clips that a worker runs in one pass. More fill a GPU better where clips are short, and take more memory."""
+    gradient_checkpointing: bool = False
+    """Compute the decoder layers again in the backward pass instead of keeping what they computed."""
+    train_projector: bool = True
+    """Train the projector beside LoRA (CrashChat does, HazardNet does not)."""
+    quantisation: Quantisation = "none"
+    """`nf4`: QLoRA, the frozen language model in four bits with double quantisation. Needs the `gpu` extra."""
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """`adamw_8bit`: bitsandbytes keeps the moments in eight bits. Needs the `gpu` extra."""
+    parallelism: Literal["replicas", "zero1", "zero2", "zero3"] = "replicas"
+    """What workers divide: clips alone, or with DeepSpeed also optimizer state (1), gradients (2), all weights (3)."""
     learning_rate: Positive = 2e-3
     final_rate_share: Share = 0.03
     """The cosine schedule ends at this share of the learning rate."""
@@ -131,6 +149,10 @@ class TrainConfig(Document):
     def _fits(self) -> Self:
         if self.num_steps is not None and self.num_epochs is not None:
             raise ValueError("give num_steps or num_epochs, not both")
+        if self.parallelism == "zero3" and self.quantisation != "none":
+            raise ValueError("parallelism: zero3 divides frozen weights, which nf4 cannot; choose zero1 or zero2")
+        if self.parallelism != "replicas" and self.optimizer != "adamw":
+            raise ValueError("optimizer: adamw_8bit needs parallelism replicas; ZeRO divides the moments already")
         for name, branch in self.branches.items():
             odd = sorted(set(branch.task_weights or {}) - set(TRAINED_ON[name]))
             if odd:

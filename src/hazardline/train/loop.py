@@ -2,6 +2,7 @@
 
 import resource
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,15 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from peft import PeftModel
-from peft.tuners.lora import LoraLayer
-from torch import Tensor, nn
+from torch import Tensor
 
 from hazardline.errors import UserError
 from hazardline.process_memory import return_freed_memory
 from hazardline.tables import QA, SCENES, read_table
 from hazardline.tasks import TRAINED_ON
 from hazardline.train import schedule
-from hazardline.train.checkpoint import load_state, save_state, trainable
+from hazardline.train.build import Learner, load_model, make_learner
+from hazardline.train.checkpoint import load_state, save_state
 from hazardline.train.checkpoint_store import (
     FINAL_NAME,
     STEP_PREFIX,
@@ -38,14 +39,13 @@ from hazardline.train.document import (
     TrainingState,
     ValidationLosses,
 )
-from hazardline.train.dropout import use_byte_dropout
 from hazardline.train.early_stopping import best, is_over
 from hazardline.train.features import FeatureReader
-from hazardline.train.packed import use_tree_attention
 from hazardline.train.prefix import ClipRow
 from hazardline.train.selfcheck import self_check
 from hazardline.train.step import Objective, losses_by_task, optimizer_step
-from hazardline.vlm.model import LoraSettings, add_branch, load_base, save_branch
+from hazardline.train.updater import trainable
+from hazardline.vlm.model import core_model, save_branch
 from hazardline.vlm.pixels import read_patches
 from hazardline.vlm.text import Prompter
 from hazardline.vlm.whitening import Whitening, enter_white, native_weights
@@ -70,8 +70,6 @@ class Branch:
 
     job: BranchJob
     model: PeftModel
-    optimizer: torch.optim.Optimizer
-    parameters: list[nn.Parameter]
     maker: RowMaker
     clips: list[Clip]
     validation: list[Clip]
@@ -100,32 +98,32 @@ def train_branch(job: BranchJob, workers: Workers, store: CheckpointStore) -> bo
     if branch.whitening is not None:  # after the check, which compares native weights on native features
         enter_white(branch.model, branch.whitening)
         branch.maker.whitening = branch.whitening
-    state = _resume(branch, workers, store)
+    learner = make_learner(branch.model, branch.objective, job.config, job.branch, workers.count, workers.sum)
+    state = _resume(branch, learner, workers, store)
     while not _is_over(branch, state):
         if _is_asked_to_stop(job, workers):
-            _commit(branch, state, workers, store)
+            _commit(branch, learner, state, workers, store)
             return False
-        state = _take_step(branch, state, workers)
+        state = _take_step(branch, learner, state, workers)
         is_measured = state.step == branch.num_steps or state.step % job.config.eval_every_steps == 0
         if is_measured:
             state = _measure(branch, state, workers)
         may_be_best = is_measured and job.config.early_stopping is not None
         if may_be_best or (state.step % job.config.checkpoint_every_steps == 0 and state.step < branch.num_steps):
-            _commit(branch, state, workers, store)
-    if workers.rank == 0:
-        assert check is not None
-        _finish(branch, state, store, check)
+            _commit(branch, learner, state, workers, store)
+    _finish(branch, learner, state, workers, store, check)
     return True
 
 
-def _resume(branch: Branch, workers: Workers, store: CheckpointStore) -> TrainingState:
+def _resume(branch: Branch, learner: Learner, workers: Workers, store: CheckpointStore) -> TrainingState:
     """The state of the newest whole checkpoint, loaded on all workers; the first worker chooses it."""
     job = branch.job
     state = TrainingState(branch=job.branch, step=0, run_digest=job.run_digest, losses=[])
+    tensors: dict[str, Tensor] = {}
 
     def load(folder: Path) -> None:
-        nonlocal state
-        state = load_state(folder, job.run_digest, branch.model, branch.optimizer)
+        nonlocal state, tensors
+        state, tensors = load_state(folder, job.run_digest)
 
     if workers.rank == 0:
         for name in store.sweep():
@@ -137,6 +135,8 @@ def _resume(branch: Branch, workers: Workers, store: CheckpointStore) -> Trainin
     if workers.rank != 0 and chosen.item():
         with store.fetch(step_name(int(chosen.item()))) as folder:
             load(folder)
+    if tensors:
+        learner.updater.load(tensors)
     return state
 
 
@@ -155,24 +155,11 @@ def _is_asked_to_stop(job: BranchJob, workers: Workers) -> bool:
 
 
 def load_branch(job: BranchJob) -> Branch:
-    """Model, optimizer and data of a branch at step 0."""
+    """Model and data of a branch at step 0."""
     config = job.config
     prompter = Prompter.load(job.base)
-    base = load_base(job.base)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_seed(job, _WEIGHTS))
-        lora = config.branch_lora(job.branch)
-        model = add_branch(base, job.branch, LoraSettings(lora.rank, lora.alpha, lora.dropout))
-    use_tree_attention(model)
-    use_byte_dropout(model)
-    if config.precision == "bf16":
-        _keep_bf16(model)
-    model.train()
-    parameters = list(trainable(model).values())
-    optimizer = torch.optim.AdamW(
-        parameters, lr=config.branch_learning_rate(job.branch), weight_decay=config.weight_decay, fused=True
-    )
-    text: Any = base.config.text_config
+    model = load_model(job.base, job.branch, config, _seed(job, _WEIGHTS))
+    text: Any = core_model(model).config.text_config
     targets = time_targets(prompter, text.vocab_size, config.time_target_sigma_steps)
     maker = RowMaker(prompter, FeatureReader(job.features, prompter.layout), config, config.weights_of(job.branch))
     clips, validation = (
@@ -187,32 +174,13 @@ def load_branch(job: BranchJob) -> Branch:
     return Branch(
         job,
         model,
-        optimizer,
-        parameters,
         maker,
         clips,
         choose(validation, config.max_validation_clips),
-        Objective.of(config, targets),
+        Objective.of(config, targets, core_model(model).device.type),
         config.steps_of(job.branch, len(clips)),
         Whitening.load(job.base),
     )
-
-
-def _keep_bf16(model: PeftModel) -> None:
-    """Round what goes into the linear layers once and not in each of them; what they compute stays the same.
-
-    Autocast rounds the fp32 output of a norm anew for every layer that takes it, and PEFT widens every LoRA input to
-    fp32 only to have it rounded again.
-    """
-
-    def round_once(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        return output.to(torch.bfloat16) if torch.is_autocast_enabled("cpu") else output
-
-    for name, module in model.named_modules():
-        if isinstance(module, LoraLayer):
-            module.cast_input_dtype_enabled = False
-        elif name.endswith(("input_layernorm", "post_attention_layernorm")):
-            module.register_forward_hook(round_once)
 
 
 def step_rows(branch: Branch, step: int, rank: int, count: int) -> list[tuple[ClipRow, int]]:
@@ -228,7 +196,7 @@ def step_rows(branch: Branch, step: int, rank: int, count: int) -> list[tuple[Cl
     return rows
 
 
-def _take_step(branch: Branch, state: TrainingState, workers: Workers) -> TrainingState:
+def _take_step(branch: Branch, learner: Learner, state: TrainingState, workers: Workers) -> TrainingState:
     begin = time.perf_counter()
     job, config = branch.job, branch.job.config
     rate = schedule.learning_rate(
@@ -238,15 +206,13 @@ def _take_step(branch: Branch, state: TrainingState, workers: Workers) -> Traini
         config.warmup_steps,
         config.final_rate_share,
     )
-    for group in branch.optimizer.param_groups:
-        group["lr"] = rate
     result = optimizer_step(
-        branch.model,
-        branch.optimizer,
-        branch.parameters,
+        learner.compute,
+        learner.updater,
         step_rows(branch, state.step, workers.rank, workers.count),
         branch.objective,
-        config.max_gradient_norm,
+        rate,
+        learner.passes,
         workers.sum,
     )
     if state.step % _STEPS_PER_TRIM == 0:
@@ -281,13 +247,14 @@ def _measure(branch: Branch, state: TrainingState, workers: Workers) -> Training
     return state.model_copy(update={"validation": [*state.validation, point]})
 
 
-def _commit(branch: Branch, state: TrainingState, workers: Workers, store: CheckpointStore) -> None:
+def _commit(branch: Branch, learner: Learner, state: TrainingState, workers: Workers, store: CheckpointStore) -> None:
     """Keep a checkpoint of this step. Where that fails, training goes on and can fall back on the one before."""
+    tensors = learner.updater.state()
     if workers.rank != 0:
         return
     with TemporaryDirectory(prefix="hazardline-checkpoint-") as name:
         try:
-            save_state(Path(name), state, branch.model, branch.optimizer)
+            save_state(Path(name), state, tensors)
             store.commit(step_name(state.step), Path(name))
         except (CheckpointWriteError, OSError) as error:
             branch.job.tell({"note": f"no checkpoint of step {state.step}: {error}; training goes on without it"})
@@ -299,21 +266,30 @@ def _commit(branch: Branch, state: TrainingState, workers: Workers, store: Check
             store.remove(name)
 
 
-def _finish(branch: Branch, state: TrainingState, store: CheckpointStore, check: SelfCheck) -> None:
-    """Keep the final checkpoint: state, adapter and outcome."""
-    adapter_step = state.step
+def _finish(
+    branch: Branch,
+    learner: Learner,
+    state: TrainingState,
+    workers: Workers,
+    store: CheckpointStore,
+    check: SelfCheck | None,
+) -> None:
+    """Keep the final checkpoint: state, adapter and outcome. The first worker writes it, from whole tensors."""
+    tensors, adapter_step = learner.updater.state(), state.step
+    if workers.rank != 0:
+        return
+    assert check is not None
     with TemporaryDirectory(prefix="hazardline-checkpoint-") as name:
         folder = Path(name)
-        save_state(folder, state, branch.model, branch.optimizer)
+        save_state(folder, state, tensors)
         kept = set(store.names())
         measured = [point for point in state.validation if step_name(point.step) in kept]
         if branch.job.config.early_stopping is not None and measured:
             adapter_step = best(measured).step
             with store.fetch(step_name(adapter_step)) as saved:
-                load_state(saved, branch.job.run_digest, branch.model, branch.optimizer)
-        with native_weights(branch.model, branch.whitening):
-            save_branch(branch.model, branch.job.branch, folder / ADAPTER_FOLDER)
-        _outcome(branch, adapter_step, check).write(folder / OUTCOME_NAME)
+                tensors = load_state(saved, branch.job.run_digest)[1]
+        _save_adapter(branch, tensors, folder / ADAPTER_FOLDER)
+        _outcome(branch, tensors, adapter_step, check).write(folder / OUTCOME_NAME)
         try:
             store.commit(FINAL_NAME, folder)
         except CheckpointWriteError as error:
@@ -323,14 +299,24 @@ def _finish(branch: Branch, state: TrainingState, store: CheckpointStore, check:
             ) from None
 
 
-def _outcome(branch: Branch, adapter_step: int, check: SelfCheck) -> BranchOutcome:
+def _save_adapter(branch: Branch, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Write whole weights in PEFT's form, on the CPU and apart from a model that other workers may share."""
+    model = branch.model
+    with torch.no_grad():
+        for name, parameter in trainable(model).items():
+            parameter.data = tensors[f"parameter/model.{name}"].to(parameter.device)
+    with native_weights(model, branch.whitening):
+        save_branch(model, branch.job.branch, folder)
+
+
+def _outcome(branch: Branch, tensors: Mapping[str, Tensor], adapter_step: int, check: SelfCheck) -> BranchOutcome:
     return BranchOutcome(
         num_clips=len(branch.clips),
         num_steps=branch.num_steps,
         adapter_step=adapter_step,
         num_validation_clips=len(branch.validation),
         peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, 1),
-        trainable_parameters=sum(parameter.numel() for parameter in branch.parameters),
+        trainable_parameters=sum(value.numel() for name, value in tensors.items() if name.startswith("parameter/")),
         self_check=check,
     )
 

@@ -105,7 +105,6 @@ def _start_ray(num_cpus: int, folder: Path) -> None:
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
-                num_gpus=0,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _temp_dir=str(folder),
@@ -246,11 +245,17 @@ class _Run:
 
 
 def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
+    import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
 
+    has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
     settings: dict[str, Any] = {
         "train_loop_config": job.data(),
-        "scaling_config": ScalingConfig(num_workers=job.config.num_workers, resources_per_worker={"CPU": 1}),
+        "scaling_config": ScalingConfig(
+            num_workers=job.config.num_workers,
+            use_gpu=has_gpus,
+            resources_per_worker={"CPU": 1, **({"GPU": 1} if has_gpus else {})},
+        ),
         "run_config": RunConfig(
             name=job.branch,
             storage_path=str(storage),
@@ -258,7 +263,7 @@ def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
             worker_runtime_env={"env_vars": _WORKER_ENVIRONMENT},  # type: ignore[call-arg]
         ),
     }
-    if job.config.num_workers == 1:
+    if job.config.num_workers == 1 and job.config.parallelism == "replicas":
         from hazardline.train.ray_trainer import LeanTrainer
 
         return LeanTrainer(work, **settings)
@@ -266,7 +271,7 @@ def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
 
     from hazardline.train.ray_torch_trainer import LeanTorchTrainer
 
-    return LeanTorchTrainer(work, torch_config=TorchConfig(backend="gloo"), **settings)
+    return LeanTorchTrainer(work, torch_config=TorchConfig(backend="nccl" if has_gpus else "gloo"), **settings)
 
 
 def work_on_branch(data: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """One optimizer step over a few clips, and the loss that it minimises. Plain functions; no data, no loop."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -13,10 +13,8 @@ from hazardline.train.config import TrainConfig
 from hazardline.train.loss import AnswerLosses, TimeTargets
 from hazardline.train.packed import answer_losses
 from hazardline.train.prefix import ClipRow
+from hazardline.train.updater import SumOverWorkers, Updater
 from hazardline.vlm.model import projector_noise
-
-SumOverWorkers = Callable[[Tensor], None]
-"""Adds up a tensor over all workers, in place."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,12 @@ class Objective:
     precision: str
     noise_std: float
     time_targets: TimeTargets | None
+    device_type: str = "cpu"
 
     @classmethod
-    def of(cls, config: TrainConfig, time_targets: TimeTargets | None) -> "Objective":
+    def of(cls, config: TrainConfig, time_targets: TimeTargets | None, device_type: str) -> "Objective":
         """The objective of a recipe."""
-        return cls(config.loss, config.precision, config.projector_noise_std, time_targets)
+        return cls(config.loss, config.precision, config.projector_noise_std, time_targets, device_type)
 
     def amount(self, row: ClipRow) -> float:
         """What a row adds to the divisor of the step: turn weights, or answer tokens."""
@@ -47,7 +46,34 @@ class Objective:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The arithmetic of a forward pass."""
-        return torch.autocast("cpu", torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        return torch.autocast(self.device_type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How a worker goes through its clips of a step.
+
+    Attributes:
+        clips_per_row: clips that run as one row.
+        in_step: passes that every worker makes; 0 for as many as it has rows.
+    """
+
+    clips_per_row: int = 1
+    in_step: int = 0
+
+    @classmethod
+    def of(cls, clips_per_step: int, num_workers: int, clips_per_row: int, in_lockstep: bool) -> "Passes":
+        """Of a recipe. Workers that share weights (ZeRO) must make equally many."""
+        most = -(-clips_per_step // num_workers)
+        return cls(clips_per_row, -(-most // clips_per_row) if in_lockstep else 0)
+
+    def divide(self, rows: Sequence[tuple[ClipRow, int]]) -> Iterator[tuple[Sequence[tuple[ClipRow, int]], float]]:
+        """Groups of clips with the factor of their loss: 0 for a pass that is made only to keep step."""
+        groups = [rows[start : start + self.clips_per_row] for start in range(0, len(rows), self.clips_per_row)]
+        for group in groups:
+            yield group, 1.0
+        for _ in range(len(groups), self.in_step):
+            yield groups[-1][:1], 0.0
 
 
 @dataclass(frozen=True)
@@ -59,68 +85,57 @@ class StepResult:
     num_answer_tokens: int
 
 
+class PassLoss(nn.Module):
+    """What one forward pass over some clips adds to the sum that a step minimises. A module: ZeRO wraps modules."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        """Bind a PEFT model, its trained branch active, and what is minimised."""
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, rows: Sequence[ClipRow], seed: int) -> Tensor:
+        """The undivided loss of some clips, which run as one row; `seed` is that of dropout and noise."""
+        objective = self.objective
+        torch.manual_seed(seed)  # dropout draws from the global generator: its masks belong to the visit
+        noise: AbstractContextManager[None] = nullcontext()
+        if objective.noise_std:
+            noise = projector_noise(self.model, objective.noise_std, torch.Generator().manual_seed(seed))
+        with objective.autocast(), noise:
+            return objective.total(answer_losses(self.model, rows, objective.time_targets))
+
+
 def optimizer_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    parameters: Sequence[nn.Parameter],
+    compute: Callable[[Sequence[ClipRow], int], Tensor],
+    updater: Updater,
     rows: Sequence[tuple[ClipRow, int]],
     objective: Objective,
-    max_gradient_norm: float,
+    learning_rate: float,
+    passes: Passes,
     sum_over_workers: SumOverWorkers,
 ) -> StepResult:
-    """Update the parameters on the clips of one step.
-
-    The loss is one sum over the clips of all workers with one divisor, so gradients are added up over workers once and
-    not averaged: the step is the same for any number of workers (up to the order of additions).
+    """Update the trainable weights on the clips of one step.
 
     Args:
-        model: PEFT model in training mode, the trained branch active.
-        optimizer: over `parameters`, its learning rate set.
-        parameters: the trainable parameters, in the same order on every worker.
+        compute: a `PassLoss`, perhaps wrapped.
+        updater: brings gradients together and moves the weights.
         rows: this worker's clips, each with the seed of its dropout and noise.
         objective: loss and arithmetic.
-        max_gradient_norm: gradients beyond it are scaled down.
+        learning_rate: of this step.
+        passes: how many clips run in a row, and how many passes every worker makes.
         sum_over_workers: adds up a tensor over all workers.
     """
     tokens = sum(len(turn.answer) for row, _ in rows for turn in row.turns)
     amounts = torch.tensor([sum(objective.amount(row) for row, _ in rows), float(tokens)], dtype=torch.float64)
     sum_over_workers(amounts)
-    optimizer.zero_grad(set_to_none=True)
+    updater.begin(learning_rate)
     loss = torch.zeros((), dtype=torch.float64)
-    for row, seed in rows:
-        part = _row_loss(model, row, seed, objective) / float(amounts[0])
-        part.backward()
-        loss += part.detach()
+    for group, share in passes.divide(rows):
+        part = compute([row for row, _ in group], group[0][1]) * share / float(amounts[0])
+        updater.backward(part)
+        loss += part.detach().cpu()
     sum_over_workers(loss)
-    _add_up_gradients(parameters, sum_over_workers)
-    norm = nn.utils.clip_grad_norm_(parameters, max_gradient_norm, error_if_nonfinite=True)
-    optimizer.step()
-    return StepResult(float(loss), float(norm), int(amounts[1]))
-
-
-def _row_loss(model: nn.Module, row: ClipRow, seed: int, objective: Objective) -> Tensor:
-    torch.manual_seed(
-        seed
-    )  # dropout draws from the global generator: its masks belong to the visit, not to the process
-    noise: AbstractContextManager[None] = nullcontext()
-    if objective.noise_std:
-        noise = projector_noise(model, objective.noise_std, torch.Generator().manual_seed(seed))
-    with objective.autocast(), noise:
-        return objective.total(answer_losses(model, [row], objective.time_targets))
-
-
-def _add_up_gradients(parameters: Sequence[nn.Parameter], sum_over_workers: SumOverWorkers) -> None:
-    """One message for all gradients. A worker without clips adds zeros."""
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([parameter.grad.reshape(-1) for parameter in parameters if parameter.grad is not None])
-    sum_over_workers(flat)
-    offset = 0
-    for parameter in parameters:
-        assert parameter.grad is not None
-        parameter.grad.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
-        offset += parameter.numel()
+    return StepResult(float(loss), updater.step(), int(amounts[1]))
 
 
 @torch.no_grad()

@@ -22,6 +22,8 @@ class Family(Protocol):
     """Its `...ForConditionalGeneration`."""
     language_layers: str
     """Regular expression of the decoder layers' names: LoRA must not touch the vision encoder."""
+    vision: str
+    """Name, below the model, of the frozen vision encoder."""
     projector: str
     """Name, below the model, of what is between the frozen encoder and the language model."""
     first_projection: str

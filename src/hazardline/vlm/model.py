@@ -4,26 +4,33 @@ A branch is one PEFT adapter: LoRA on linear layers of the language model (a reg
 would also hit the vision encoder) and, where it is trained, its own copy of the projector (CrashChat, section 3.2).
 """
 
+import importlib.util
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
+from transformers import BitsAndBytesConfig
 from transformers.models.video_llama_3.modeling_video_llama_3 import apply_rotary_pos_emb_vision
 from transformers.utils import logging as transformers_logging
 
 from hazardline.errors import UserError
 from hazardline.vlm.attention import attend
-from hazardline.vlm.family import family_named, family_of, placeholder_ids
+from hazardline.vlm.family import Family, family_named, family_of, placeholder_ids
 
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """All linear layers of a decoder layer (CrashChat); HazardNet adapts `q_proj` and `v_proj` alone."""
+
+
+Quantisation = Literal["none", "nf4"]
+"""Of a frozen base: as it is, or in four bits (QLoRA)."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +45,50 @@ class LoraSettings:
     trains_projector: bool = True
 
 
-def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+def load_base(folder: Path, dtype: torch.dtype = torch.float32, quantisation: Quantisation = "none") -> Any:
     """Load a checkpoint folder, frozen and in evaluation mode, with `sdpa` attention.
 
+    Args:
+        folder: of the checkpoint.
+        dtype: of the weights; under `nf4` of those that stay as they are, and of products.
+        quantisation: of the language model's linear layers.
+
     Raises:
-        UserError: the folder holds no checkpoint of a known family in safetensors form.
+        UserError: the folder holds no checkpoint of a known family in safetensors form, or bitsandbytes is missing.
     """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise UserError(f"{folder}: no checkpoint; expected config.json and model.safetensors of a model")
     transformers_logging.disable_progress_bar()
     config = json.loads((folder / "config.json").read_bytes())
-    model = family_named(config.get("model_type", ""), str(folder / "config.json")).model_class.from_pretrained(
-        folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True, use_safetensors=True
+    family = family_named(config.get("model_type", ""), str(folder / "config.json"))
+    more = {} if quantisation == "none" else _in_four_bits(family, dtype)
+    model = family.model_class.from_pretrained(
+        folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True, use_safetensors=True, **more
     )
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # bitsandbytes would reorder the weights for a bf16 kernel at the first pass without gradients
+            module.support_avx512bf16_for_cpu = False
     model.requires_grad_(False)
     model.eval()
     return model
+
+
+def _in_four_bits(family: Family, dtype: torch.dtype) -> dict[str, Any]:
+    """Keywords of `from_pretrained` for QLoRA: NF4 with double quantisation (HazardNet, section 4)."""
+    # its CPU back end asks for a package of kernels that nothing here needs
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError("train.quantisation: nf4 needs bitsandbytes; install hazardline[gpu], or choose none")
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=[family.vision, family.projector, "lm_head"],
+    )
+    device = torch.cuda.current_device() if torch.cuda.is_available() else "cpu"
+    return {"quantization_config": settings, "device_map": {"": device}}
 
 
 def core_model(model: nn.Module) -> Any:

@@ -17,6 +17,7 @@ class Qwen2Vl:
 
     model_class = Qwen2VLForConditionalGeneration
     language_layers = r".*language_model\.layers\..*"
+    vision = "model.visual"
     projector = "model.visual.merger"
     first_projection = "mlp.0"
 

@@ -15,6 +15,7 @@ class VideoLlama3:
 
     model_class = VideoLlama3ForConditionalGeneration
     language_layers = r".*language_model\.layers\..*"
+    vision = "model.vision_model"
     projector = "model.projector"
     first_projection = "readout.0"
 
