@@ -70,6 +70,17 @@ def test_gradient_checkpointing_is_exact(model: PeftModel) -> None:
     assert relative_error(gradient(model, packed), expected) <= TOLERANCE
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_computes_the_same(model: PeftModel) -> None:
+    """Forward only: FlexAttention has no backward pass on a CPU. tests/gpu compares the gradients."""
+    rows = rows_of([scene_of(model, UNEVEN), scene_of(model, [(2, 3)], seed=1)])
+    with torch.no_grad():
+        expected = answer_losses(model, rows).per_token
+        use_tree_attention(model, "flex")
+        found = answer_losses(model, rows).per_token
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_double_precision_agrees_to_rounding(model: PeftModel) -> None:
     """What fp32 leaves over is rounding, not the method (RMSNorm computes in fp32, so a part of it stays)."""
     model.double()

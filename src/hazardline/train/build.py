@@ -34,7 +34,7 @@ def load_model(folder: Path, branch: Branch, config: TrainConfig, seed: int) -> 
         parameter.data = parameter.data.float()  # steps of a small learning rate would round away in bf16
     if config.quantisation == "none":
         model.to(device)
-    use_tree_attention(model)
+    use_tree_attention(model, None if config.attention == "auto" else config.attention)
     if device.type == "cpu":
         use_byte_dropout(model)
         if config.precision == "bf16":

@@ -94,6 +94,8 @@ class TrainConfig(Document):
     """Clips of one optimizer step, all their questions with them, over all workers."""
     clips_per_row: Count = 1
     """Clips that a worker runs in one pass. More fill a GPU better where clips are short, and take more memory."""
+    attention: Literal["auto", "sdpa", "flex"] = "auto"
+    """Back end of attention: `auto` takes FlexAttention on CUDA and `scaled_dot_product_attention` elsewhere."""
     gradient_checkpointing: bool = False
     """Compute the decoder layers again in the backward pass instead of keeping what they computed."""
     train_projector: bool = True

@@ -118,8 +118,11 @@ def _piece(head: nn.Linear, states: Tensor, target: Tensor, time_targets: TimeTa
         return functional.cross_entropy(logits, target, reduction="none"), chosen
     log_probabilities = functional.log_softmax(logits, dim=-1)
     hard = -log_probabilities.gather(1, target[:, None])[:, 0]
-    place = time_targets.index[target]
-    soft = -(log_probabilities[:, time_targets.ids] * time_targets.soft[place.clamp(min=0)]).sum(dim=1)
+    index, ids, soft_targets = (
+        part.to(target.device) for part in (time_targets.index, time_targets.ids, time_targets.soft)
+    )
+    place = index[target]
+    soft = -(log_probabilities[:, ids] * soft_targets[place.clamp(min=0)]).sum(dim=1)
     return torch.where(place >= 0, soft, hard), chosen
 
 

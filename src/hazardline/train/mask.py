@@ -5,19 +5,20 @@ full square is never made: a clip is causal within itself, and a small mask says
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from hazardline.vlm.attention import attend
 
-ATTENTION_NAME = "hazardline_tree"
-"""Name in transformers' registry of attention functions. It has no mask builder: decoding with a cache uses `sdpa`."""
+BackEnd = Literal["sdpa", "flex"]
+ATTENTION_NAMES: dict[BackEnd, str] = {"sdpa": "hazardline_tree", "flex": "hazardline_tree_flex"}
+"""Names in transformers' registry of attention functions. They build no mask: decoding with a cache uses `sdpa`."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class ClipSpan:
     Attributes:
         start: place of the clip's first token.
         turns_start: place of the first turn's first token.
+        owner: number of the turn of every turn token within the clip, (turn tokens,).
         visible: bool (turn tokens, clip and turn tokens), True where a turn token may look.
     """
 
     start: int
     turns_start: int
+    owner: Tensor
     visible: Tensor
 
     @property
@@ -43,7 +46,7 @@ class ClipSpan:
     def causal(self) -> Tensor:
         """Bool (clip tokens, clip tokens), the lower triangle."""
         length = self.turns_start - self.start
-        return torch.ones(length, length, dtype=torch.bool).tril()
+        return torch.ones(length, length, dtype=torch.bool, device=self.visible.device).tril()
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,17 @@ class TreeMask:
     """The spans of a row, in order: passed to the attention function as a forward keyword."""
 
     spans: tuple[ClipSpan, ...]
+    blocks: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What FlexAttention has made of it, once for all layers."""
+
+    def to(self, device: torch.device) -> "TreeMask":
+        """The mask on a device."""
+        return TreeMask(
+            tuple(
+                ClipSpan(span.start, span.turns_start, span.owner.to(device), span.visible.to(device))
+                for span in self.spans
+            )
+        )
 
 
 def clip_span(start: int, prefix_length: int, turn_lengths: Sequence[int]) -> ClipSpan:
@@ -59,11 +73,14 @@ def clip_span(start: int, prefix_length: int, turn_lengths: Sequence[int]) -> Cl
     order = torch.arange(len(owner))
     own = (owner[:, None] == owner[None]) & (order[:, None] >= order[None])
     clip = torch.ones(len(owner), prefix_length, dtype=torch.bool)
-    return ClipSpan(start, start + prefix_length, torch.cat([clip, own], dim=1))
+    return ClipSpan(start, start + prefix_length, owner, torch.cat([clip, own], dim=1))
 
 
 def tree_attention(query: Tensor, key: Tensor, value: Tensor, mask: TreeMask, scale: float | None) -> Tensor:
-    """Attention of a whole row: (1, heads, tokens, head size), as are the arguments (fewer heads for key and value)."""
+    """Attention of a whole row by torch's `scaled_dot_product_attention`.
+
+    All of shape (1, heads, tokens, head size), key and value perhaps of fewer heads.
+    """
     parts = []
     for span in mask.spans:
         clip, turns, both = (
@@ -79,7 +96,7 @@ def tree_attention(query: Tensor, key: Tensor, value: Tensor, mask: TreeMask, sc
 def answer_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: TreeMask, asked: Tensor, scale: float | None
 ) -> Tensor:
-    """Attention of some turn tokens only.
+    """Attention of some turn tokens only, by torch's `scaled_dot_product_attention`.
 
     Args:
         query: (1, heads, len(asked), head size).
@@ -99,8 +116,27 @@ def answer_attention(
     return torch.cat(parts, dim=2)
 
 
+def attend_row(
+    name: str,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: TreeMask,
+    asked: Tensor | None,
+    scale: float | None,
+) -> Tensor:
+    """Attention of a row, or of the queries at the places `asked`, by the back end of a registered name."""
+    if name == ATTENTION_NAMES["flex"]:
+        from hazardline.train.flex import flex_tree_attention
+
+        return flex_tree_attention(query, key, value, mask, asked, scale)
+    if asked is None:
+        return tree_attention(query, key, value, mask, scale)
+    return answer_attention(query, key, value, mask, asked, scale)
+
+
 def _attention_function(
-    module: nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -116,7 +152,9 @@ def _attention_function(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return output, None
-    return tree_attention(query, key, value, tree, scaling).transpose(1, 2).contiguous(), None
+    name = module.config._attn_implementation
+    return attend_row(name, query, key, value, tree, None, scaling).transpose(1, 2).contiguous(), None
 
 
-ALL_ATTENTION_FUNCTIONS.register(ATTENTION_NAME, _attention_function)
+for _name in ATTENTION_NAMES.values():
+    ALL_ATTENTION_FUNCTIONS.register(_name, _attention_function)

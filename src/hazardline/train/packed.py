@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.models.qwen2.modeling_qwen2 import rotate_half
 
 from hazardline.train.loss import AnswerLosses, TimeTargets, token_losses, token_weights
-from hazardline.train.mask import ATTENTION_NAME, TreeMask, answer_attention, clip_span
+from hazardline.train.mask import ATTENTION_NAMES, BackEnd, TreeMask, attend_row, clip_span
 from hazardline.train.positions import row_positions
 from hazardline.train.prefix import ClipRow
 from hazardline.vlm.model import core_model, embed
@@ -39,6 +39,15 @@ class PackedRow:
     targets: Tensor
     turn: Tensor
     mask: TreeMask
+
+    def to(self, device: torch.device) -> "PackedRow":
+        """The row on a device."""
+        if device == self.ids.device:
+            return self
+        ids, positions, targets, turn = (
+            part.to(device) for part in (self.ids, self.positions, self.targets, self.turn)
+        )
+        return PackedRow(ids, positions, targets, turn, self.mask.to(device))
 
     @property
     def asked(self) -> Tensor:
@@ -79,12 +88,18 @@ def pack(core: Any, rows: Sequence[ClipRow]) -> PackedRow:
     )
 
 
-def use_tree_attention(model: nn.Module) -> None:
+def use_tree_attention(model: nn.Module, back_end: BackEnd | None = None) -> None:
     """Make a model fit for packed rows.
 
     The attention function stays set: under gradient checkpointing the backward pass calls it again.
+
+    Args:
+        model: base or PEFT model.
+        back_end: of attention; by default `flex` on CUDA (`flex.py` says why) and `sdpa` elsewhere.
     """
-    core_model(model).model.language_model.config._attn_implementation = ATTENTION_NAME
+    core = core_model(model)
+    chosen: BackEnd = back_end or ("flex" if core.device.type == "cuda" else "sdpa")
+    core.model.language_model.config._attn_implementation = ATTENTION_NAMES[chosen]
 
 
 def answer_states(model: nn.Module, rows: Sequence[ClipRow]) -> tuple[Tensor, PackedRow]:
@@ -94,18 +109,22 @@ def answer_states(model: nn.Module, rows: Sequence[ClipRow]) -> tuple[Tensor, Pa
     """
     core = core_model(model)
     text = core.model.language_model
-    if text.config._attn_implementation != ATTENTION_NAME:
+    if text.config._attn_implementation not in ATTENTION_NAMES.values():
         raise ValueError("packed rows need use_tree_attention(model)")
-    packed = pack(core, rows)
+    packed = pack(core, rows).to(core.device)
     features = [row.features.reshape(-1, row.features.shape[-1]) for row in rows]
-    states: Tensor = embed(model, packed.ids, features[0] if len(features) == 1 else torch.cat(features))[None]
+    vision = features[0] if len(features) == 1 else torch.cat(features)
+    states: Tensor = embed(model, packed.ids, vision.to(core.device))[None]
     rotary = text.rotary_emb(states, packed.positions)
     for layer in text.layers[:-1]:
         states = layer(states, position_embeddings=rotary, tree=packed.mask)
-    return text.norm(_last_layer(text.layers[-1], states, packed, rotary))[0], packed
+    name = text.config._attn_implementation
+    return text.norm(_last_layer(text.layers[-1], states, packed, rotary, name))[0], packed
 
 
-def _last_layer(layer: Any, states: Tensor, packed: PackedRow, rotary: tuple[Tensor, Tensor]) -> Tensor:
+def _last_layer(
+    layer: Any, states: Tensor, packed: PackedRow, rotary: tuple[Tensor, Tensor], attention_name: str
+) -> Tensor:
     """A decoder layer as transformers' Qwen2 and Qwen2-VL have it, with queries at asked places: (1, asked, hidden)."""
     asked = packed.asked
     attention = layer.self_attn
@@ -121,7 +140,7 @@ def _last_layer(layer: Any, states: Tensor, packed: PackedRow, rotary: tuple[Ten
     cos, sin = (part[:, None] for part in rotary)  # the same for all heads
     query = query * cos[:, :, asked] + rotate_half(query) * sin[:, :, asked]
     key = key * cos + rotate_half(key) * sin
-    mixed = answer_attention(query, key, value, packed.mask, asked, attention.scaling)
+    mixed = attend_row(attention_name, query, key, value, packed.mask, asked, attention.scaling)
     states = states[:, asked] + attention.o_proj(mixed.transpose(1, 2).reshape(1, len(asked), -1))
     after: Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
     return after
@@ -143,9 +162,9 @@ def answer_losses(model: nn.Module, rows: Sequence[ClipRow], time_targets: TimeT
     turns = [turn for row in rows for turn in row.turns]
     return AnswerLosses(
         per_token=per_token,
-        token_weight=torch.cat([token_weights(turn) for turn in turns]),
+        token_weight=torch.cat([token_weights(turn) for turn in turns]).to(per_token.device),
         turn=packed.turn[packed.asked + 1],
-        weight=torch.tensor([turn.weight for turn in turns]),
+        weight=torch.tensor([turn.weight for turn in turns], device=per_token.device),
         target=target,
         chosen=chosen,
     )
