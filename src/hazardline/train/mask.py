@@ -6,7 +6,6 @@ full square is never made: a clip is causal within itself, and a small mask says
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -41,12 +40,6 @@ class ClipSpan:
     def end(self) -> int:
         """Place after the last turn's last token."""
         return self.turns_start + len(self.visible)
-
-    @cached_property
-    def causal(self) -> Tensor:
-        """Bool (clip tokens, clip tokens), the lower triangle."""
-        length = self.turns_start - self.start
-        return torch.ones(length, length, dtype=torch.bool, device=self.visible.device).tril()
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,7 @@ def tree_attention(query: Tensor, key: Tensor, value: Tensor, mask: TreeMask, sc
             slice(span.turns_start, span.end),
             slice(span.start, span.end),
         )
-        parts.append(attend(query[:, :, clip], key[:, :, clip], value[:, :, clip], span.causal, scale))
+        parts.append(attend(query[:, :, clip], key[:, :, clip], value[:, :, clip], None, scale, is_causal=True))
         parts.append(attend(query[:, :, turns], key[:, :, both], value[:, :, both], span.visible, scale))
     return torch.cat(parts, dim=2)
 
