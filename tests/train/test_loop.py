@@ -3,12 +3,13 @@
 import errno
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hazardline.errors import UserError
-from hazardline.train import checkpoint_store
+from hazardline.train import checkpoint_store, loop
 from hazardline.train.checkpoint import TENSORS_NAME
 from hazardline.train.checkpoint_store import FINAL_NAME, FolderStore
 from hazardline.train.document import (
@@ -194,6 +195,15 @@ def test_a_disk_that_has_no_room_for_the_adapter_is_an_error_that_can_be_mended(
     assert train_branch(job, OneWorker(), store)
     assert store.kept == [FINAL_NAME] and "goes on from the checkpoint of step 9" in notes(job)
     assert_same_end(folder, undisturbed)
+
+
+def test_a_branch_that_does_not_fit_is_refused_before_its_first_step(
+    job: BranchJob, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop.psutil, "virtual_memory", lambda: SimpleNamespace(total=1_000_000))
+    with pytest.raises(UserError, match=r"would need \d+ MB \(frozen weights .*the device has 1 MB"):
+        train_branch(job, OneWorker(), FolderStore(folder))
+    assert not job.progress.exists()
 
 
 def test_early_stopping_ends_a_branch_and_takes_its_best_weights(

@@ -17,6 +17,7 @@ from hazardline.train.clips import Clip, Question, localization_answer
 from hazardline.train.config import AugmentationConfig, TrainConfig
 from hazardline.train.features import PLAIN, FeatureReader, Variant, all_variants
 from hazardline.train.loss import TimeTargets
+from hazardline.train.memory_plan import RowSize
 from hazardline.train.prefix import ClipRow, Turn
 from hazardline.vlm.text import Prompter
 from hazardline.vlm.whitening import Whitening
@@ -77,6 +78,17 @@ class RowMaker:
             view = crop(clip, view, times_s, settings, generator, self._can_start_late(clip))
         return self._row(clip, view, visible_questions(clip, view, self.asked(clip)))
 
+    def size(self, clip: Clip) -> RowSize:
+        """How large the plain clip's row is, without its features."""
+        turns = [
+            (self._question_ids(question.question), self._answer_ids(question.answer)) for question in self.asked(clip)
+        ]
+        return RowSize(
+            prefix_tokens=len(self._prefix(np.asarray(self._reader.times_s(clip.clip_id)))),
+            turn_tokens=sum(len(question) + len(answer) for question, answer in turns),
+            answer_tokens=sum(len(answer) for _, answer in turns),
+        )
+
     def asked(self, clip: Clip) -> list[Question]:
         """Questions of a clip that count in the loss."""
         return [question for question in clip.questions if self._weights.get(question.task, 1.0) > 0]
@@ -100,13 +112,19 @@ class RowMaker:
             text = localization_answer(clip, question.task, view.shift_s, end_s)
         elif view.variant.is_mirrored:
             text = swap_sides(text)
-        if question.question not in self._questions:
-            self._questions[question.question] = self._prompter.question(question.question)
+        answer = self._answer_ids(text)
+        shares = self._time_shares(answer) if question.task in LOCALIZATION_TASKS else None
+        return Turn(self._question_ids(question.question), answer, self._weight(question), shares)
+
+    def _question_ids(self, text: str) -> list[int]:
+        if text not in self._questions:
+            self._questions[text] = self._prompter.question(text)
+        return self._questions[text]
+
+    def _answer_ids(self, text: str) -> list[int]:
         if text not in self._answers:
             self._answers[text] = self._prompter.answer(text)
-        answer = self._answers[text]
-        shares = self._time_shares(answer) if question.task in LOCALIZATION_TASKS else None
-        return Turn(self._questions[question.question], answer, self._weight(question), shares)
+        return self._answers[text]
 
     def _weight(self, question: Question) -> float:
         weight = self._weights.get(question.task, 1.0)

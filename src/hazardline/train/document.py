@@ -118,6 +118,8 @@ class BranchReport(Document):
     peak_rss_mb: float
     """Of the worker of rank 0."""
     trainable_parameters: int
+    planned_memory_mb: float
+    """What the plan before the first step expected of a worker's device, libraries not counted."""
     adapter_step: int
     """Step whose weights the adapter holds: the last one, or the best under early stopping."""
     num_restarts: int
@@ -190,4 +192,5 @@ class BranchOutcome(Document):
     num_validation_clips: int
     peak_rss_mb: float
     trainable_parameters: int
+    planned_memory_mb: float
     self_check: SelfCheck

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
+import psutil
 import torch
 from peft import PeftModel
 from torch import Tensor
@@ -41,6 +42,8 @@ from hazardline.train.document import (
 )
 from hazardline.train.early_stopping import best, is_over
 from hazardline.train.features import FeatureReader
+from hazardline.train.loss import LOGITS_PER_PIECE
+from hazardline.train.memory_plan import MemoryPlan, ModelShape, check_memory
 from hazardline.train.prefix import ClipRow
 from hazardline.train.selfcheck import self_check
 from hazardline.train.step import Objective, losses_by_task, optimizer_step
@@ -94,6 +97,7 @@ def train_branch(job: BranchJob, workers: Workers, store: CheckpointStore) -> bo
     if FINAL_NAME in store.names():
         return True
     branch = load_branch(job)
+    memory = _plan_memory(branch)
     check = _check(branch) if workers.rank == 0 else None
     if branch.whitening is not None:  # after the check, which compares native weights on native features
         enter_white(branch.model, branch.whitening)
@@ -111,7 +115,7 @@ def train_branch(job: BranchJob, workers: Workers, store: CheckpointStore) -> bo
         may_be_best = is_measured and job.config.early_stopping is not None
         if may_be_best or (state.step % job.config.checkpoint_every_steps == 0 and state.step < branch.num_steps):
             _commit(branch, learner, state, workers, store)
-    _finish(branch, learner, state, workers, store, check)
+    _finish(branch, learner, state, workers, store, check, memory)
     return True
 
 
@@ -273,6 +277,7 @@ def _finish(
     workers: Workers,
     store: CheckpointStore,
     check: SelfCheck | None,
+    memory: MemoryPlan,
 ) -> None:
     """Keep the final checkpoint: state, adapter and outcome. The first worker writes it, from whole tensors."""
     tensors, adapter_step = learner.updater.state(), state.step
@@ -289,7 +294,7 @@ def _finish(
             with store.fetch(step_name(adapter_step)) as saved:
                 tensors = load_state(saved, branch.job.run_digest)[1]
         _save_adapter(branch, tensors, folder / ADAPTER_FOLDER)
-        _outcome(branch, tensors, adapter_step, check).write(folder / OUTCOME_NAME)
+        _outcome(branch, tensors, adapter_step, check, memory).write(folder / OUTCOME_NAME)
         try:
             store.commit(FINAL_NAME, folder)
         except CheckpointWriteError as error:
@@ -309,7 +314,9 @@ def _save_adapter(branch: Branch, tensors: Mapping[str, Tensor], folder: Path) -
         save_branch(model, branch.job.branch, folder)
 
 
-def _outcome(branch: Branch, tensors: Mapping[str, Tensor], adapter_step: int, check: SelfCheck) -> BranchOutcome:
+def _outcome(
+    branch: Branch, tensors: Mapping[str, Tensor], adapter_step: int, check: SelfCheck, memory: MemoryPlan
+) -> BranchOutcome:
     return BranchOutcome(
         num_clips=len(branch.clips),
         num_steps=branch.num_steps,
@@ -318,7 +325,19 @@ def _outcome(branch: Branch, tensors: Mapping[str, Tensor], adapter_step: int, c
         peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, 1),
         trainable_parameters=sum(value.numel() for name, value in tensors.items() if name.startswith("parameter/")),
         self_check=check,
+        planned_memory_mb=round(memory.total / 1e6, 1),
     )
+
+
+def _plan_memory(branch: Branch) -> MemoryPlan:
+    """What the largest row of the branch needs; UserError where this worker's device has less."""
+    job, core = branch.job, core_model(branch.model)
+    largest = max((branch.maker.size(clip) for clip in branch.clips), key=lambda size: size.tokens)
+    is_gpu = core.device.type == "cuda"
+    room: int = torch.cuda.get_device_properties(core.device).total_memory if is_gpu else psutil.virtual_memory().total
+    is_half = is_gpu and job.config.precision == "bf16"
+    shape = ModelShape.of(core)
+    return check_memory(shape, job.config, job.branch, largest, room, is_half, LOGITS_PER_PIECE)
 
 
 def _check(branch: Branch) -> SelfCheck:

@@ -149,6 +149,7 @@ def _collect(job: BranchJob, out: Path, watch: BranchWatch) -> BranchReport:
     return BranchReport(
         num_clips=outcome.num_clips,
         num_steps=outcome.num_steps,
+        planned_memory_mb=outcome.planned_memory_mb,
         adapter_step=outcome.adapter_step,
         losses=downsample(state.losses, MAX_LOSS_POINTS),
         validation=state.validation,
