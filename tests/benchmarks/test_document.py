@@ -40,6 +40,7 @@ def test_recording_keeps_other_cases(tmp_path: Path) -> None:
     record([row("b", 4.0, 2.0, "QA/s")], path)
     read = Results.read(path)
     assert [one.case for one in read.rows] == ["a", "b"]
+    assert all(one.commit for one in read.rows)
     assert read.machine.cores > 0
     assert "torch" in read.versions
 

@@ -68,6 +68,10 @@ def test_causal_pairs() -> None:
     assert causal_pairs(4) == int(torch.ones(4, 4).tril().sum())
 
 
+def test_hidden_pairs_cost_the_padded_way_more() -> None:
+    assert 1.05 < flop_limit(SHAPE, skips_hidden_pairs=False) / flop_limit(SHAPE) < 1.3
+
+
 def test_one_question_saves_the_encoder_and_little_else() -> None:
     one = replace(SHAPE, suffixes=(60,), answers=(20,))
     assert 1.2 < flop_limit(one) < 2.2

@@ -41,6 +41,7 @@ def make_job(
         ingest=inputs["ingest"],
         synthesize=inputs["synthesize"],
         features=features,
+        feature_cache=features,
         progress=folder / "progress.jsonl",
         checkpoints=str(folder / "checkpoints"),
         run_digest="0" * 64,

@@ -1,6 +1,7 @@
 """The feature cache: what is in it, when it is used again, and what it refuses."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,15 +14,17 @@ from hazardline.pocket.random_base import write_random_base
 from hazardline.progress import SilentReporter
 from hazardline.tables import SCENES, read_table
 from hazardline.train.encode import encode_clips
-from hazardline.train.encoder import Encoder
+from hazardline.train.encoder import Encoder, VisitEncoder
 from hazardline.train.features import (
     INDEX_NAME,
     PLAIN,
     ClipSource,
+    FeatureIndex,
     FeatureReader,
     Variant,
     all_variants,
     keep_plain,
+    write_features,
 )
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from hazardline.vlm.model import encode, load_base
@@ -98,8 +101,8 @@ def test_processes_give_the_same_bytes(base: Path, inputs: dict[str, Path], feat
     sources = [ClipSource(row["clip_id"], Path(row["video_uri"]), row["sha256"], (PLAIN,)) for row in rows]
     index = encode_clips(base, sources, tmp_path, 2, SilentReporter())
     for clip in index.clips.values():
-        name = clip.files[PLAIN.name]
-        assert (tmp_path / name).read_bytes() == (features / name).read_bytes()
+        name = clip.files[PLAIN.name]  # it holds the digest of the content
+        assert (features / name).is_file()
 
 
 def test_only_plain_features_are_kept(layout: Layout, source: ClipSource, base: Path, tmp_path: Path) -> None:
@@ -108,9 +111,12 @@ def test_only_plain_features_are_kept(layout: Layout, source: ClipSource, base: 
         base, [ClipSource(source.clip_id, source.video, source.sha256, variants)], tmp_path, 1, SilentReporter()
     )
     assert len(list(tmp_path.glob("*.npy"))) == 2
-    keep_plain(tmp_path)
-    assert len(list(tmp_path.glob("*.npy"))) == 1
-    reader = FeatureReader(tmp_path, layout)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / INDEX_NAME).write_bytes((tmp_path / INDEX_NAME).read_bytes())
+    keep_plain(out, tmp_path)
+    assert len(list(out.glob("*.npy"))) == 1 and len(list(tmp_path.glob("*.npy"))) == 2
+    reader = FeatureReader(out, layout)
     assert len(reader.features(source.clip_id)) > 0
     with pytest.raises(UserError, match="no variant p1"):
         reader.features(source.clip_id, Variant(1, False))
@@ -133,9 +139,77 @@ def test_a_damaged_cache_is_told(layout: Layout, source: ClipSource, features: P
     with pytest.raises(UserError, match="cannot be read as features"):
         reader.features(source.clip_id)
     np.save(tmp_path / name, np.zeros((3, 6, 32), np.float16))
+    with pytest.raises(UserError, match="its digest is not the one in its name"):
+        reader.features(source.clip_id)
+    other = write_features(tmp_path, name[:32], np.zeros((3, 6, 32), np.float16))
+    index["clips"][source.clip_id]["files"]["p0"] = other
+    (tmp_path / INDEX_NAME).write_text(json.dumps(index))
+    reader = FeatureReader(tmp_path, layout)
     with pytest.raises(UserError, match=r"holds float16 \(3, 6, 32\), expected float16 \(20, 6, 32\)"):
         reader.features(source.clip_id)
     with pytest.raises(UserError, match="has no clip nowhere"):
         reader.features("nowhere")
     with pytest.raises(UserError, match="made with another layout"):
         FeatureReader(tmp_path, layout.model_copy(update={"max_frames": 7}))
+
+
+def sources(inputs: dict[str, Path], count: int) -> list[ClipSource]:
+    rows = read_table(SCENES, inputs["ingest"])[:count]
+    return [ClipSource(row["clip_id"], Path(row["video_uri"]), row["sha256"], (PLAIN,)) for row in rows]
+
+
+def test_a_budget_keeps_what_is_needed_most_and_the_rest_is_encoded_on_visit(
+    base: Path, layout: Layout, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    clips, notes = sources(inputs, 4), Notes()
+    size = next(features.glob("*.npy")).stat().st_size
+    index = encode_clips(base, clips, tmp_path, 1, notes, budget_bytes=round(2.5 * size))
+    assert [bool(index.clips[clip.clip_id].files) for clip in clips] == [True, True, False, False]
+    assert notes.said == ["2 of 4 feature files have no room in the cache: they are encoded when visited"]
+    videos = {clip.clip_id: clip.video for clip in clips}
+    reader = FeatureReader(tmp_path, layout, otherwise=VisitEncoder(base, videos))
+    whole = FeatureReader(features, layout)
+    for clip in clips:
+        assert np.array_equal(reader.features(clip.clip_id), whole.features(clip.clip_id))
+        assert reader.times_s(clip.clip_id) == whole.times_s(clip.clip_id)
+    with pytest.raises(UserError, match="has no variant p0"):
+        FeatureReader(tmp_path, layout).features(clips[3].clip_id)
+
+
+def test_the_cache_outlives_a_run_and_the_oldest_files_go_first(
+    base: Path, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    clips, cache = sources(inputs, 3), tmp_path / "cache"
+    encode_clips(base, clips[:2], tmp_path / "one", 1, SilentReporter(), cache)
+    first, second = (encoded_name(tmp_path / "one", clip) for clip in clips[:2])
+    os.utime(cache / first, (1, 1))
+    size, notes = (cache / second).stat().st_size, Notes()
+    encode_clips(base, clips[2:], tmp_path / "two", 1, notes, cache, budget_bytes=round(2.5 * size))
+    assert notes.said == ["1 feature files of other runs went to make room"]
+    assert {path.name for path in cache.iterdir()} == {second, encoded_name(tmp_path / "two", clips[2])}
+
+
+def encoded_name(folder: Path, clip: ClipSource) -> str:
+    return FeatureIndex.read(folder / INDEX_NAME).clips[clip.clip_id].files[PLAIN.name]
+
+
+def test_nothing_is_kept_without_a_budget(base: Path, inputs: dict[str, Path], tmp_path: Path) -> None:
+    encode_clips(base, sources(inputs, 2), tmp_path, 1, SilentReporter(), budget_bytes=0)
+    assert [path.name for path in tmp_path.iterdir()] == [INDEX_NAME]
+
+
+def test_a_flipped_bit_is_seen_and_made_good(
+    base: Path, layout: Layout, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    clip = sources(inputs, 1)[0]
+    encode_clips(base, [clip], tmp_path, 1, SilentReporter())
+    path = tmp_path / encoded_name(tmp_path, clip)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="its digest is not the one in its name"):
+        FeatureReader(tmp_path, layout).features(clip.clip_id)
+    said: list[str] = []
+    reader = FeatureReader(tmp_path, layout, otherwise=VisitEncoder(base, {clip.clip_id: clip.video}), say=said.append)
+    assert np.array_equal(reader.features(clip.clip_id), FeatureReader(features, layout).features(clip.clip_id))
+    assert len(said) == 1 and "run train again; until then it is encoded when visited" in said[0]

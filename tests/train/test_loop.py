@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from hazardline.errors import UserError
+from hazardline.progress import SilentReporter
+from hazardline.tables import SCENES, read_table
 from hazardline.train import checkpoint_store, loop
 from hazardline.train.checkpoint import TENSORS_NAME
 from hazardline.train.checkpoint_store import FINAL_NAME, FolderStore
@@ -21,7 +23,10 @@ from hazardline.train.document import (
     TrainingState,
 )
 from hazardline.train.early_stopping import best
+from hazardline.train.encode import encode_clips
+from hazardline.train.features import all_variants, sources_of
 from hazardline.train.loop import train_branch
+from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from tests.train.jobs import NUM_STEPS, CutOffError, OneWorker, WatchedStore, make_job, small_config
 
 STEPS = ["step-00000003", "step-00000006", "step-00000009"]
@@ -204,6 +209,19 @@ def test_a_branch_that_does_not_fit_is_refused_before_its_first_step(
     with pytest.raises(UserError, match=r"would need \d+ MB \(frozen weights .*the device has 1 MB"):
         train_branch(job, OneWorker(), FolderStore(folder))
     assert not job.progress.exists()
+
+
+def test_a_run_without_a_cache_takes_the_same_steps(
+    undisturbed: Path, job: BranchJob, base: Path, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    """Encoding once a visit, with the budget at nothing: the disk is spared, and not one bit differs."""
+    scenes = read_table(SCENES, inputs["ingest"])
+    variants = all_variants(Layout.read(base / LAYOUT_NAME), phase=True, mirror=True)
+    sources = sources_of(scenes, {row["clip_id"] for row in scenes}, variants)
+    encode_clips(base, sources, tmp_path / "none", 1, SilentReporter(), budget_bytes=0)
+    changed = job.model_copy(update={"features": tmp_path / "none", "feature_cache": tmp_path / "none"})
+    assert train_branch(changed, OneWorker(), FolderStore(Path(job.checkpoints)))
+    assert_same_end(Path(job.checkpoints), undisturbed)
 
 
 def test_early_stopping_ends_a_branch_and_takes_its_best_weights(

@@ -143,6 +143,11 @@ class TrainConfig(Document):
     num_workers: Count = 1
     """Ray workers of each branch; the clips of a step are divided among them."""
     threads_per_worker: Count = 1
+    feature_cache_gb: NotNegative | None = 20.0
+    """Most that kept features take below HAZARDLINE_HOME (10^9 bytes); null for no limit, 0 to keep none.
+
+    What has no room is encoded when it is visited, once for all its questions.
+    """
     encoder_processes: Count = 2
     """Processes that encode the clips once, one thread each."""
     seed: Annotated[int, Field(ge=0)] = 0

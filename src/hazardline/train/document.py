@@ -164,6 +164,9 @@ class BranchJob(Document):
     ingest: Path
     synthesize: Path
     features: Path
+    """Folder of the index."""
+    feature_cache: Path
+    """Folder of the files."""
     progress: Path
     """JSON lines that the worker of rank 0 appends."""
     checkpoints: str

@@ -1,6 +1,6 @@
 """The frozen vision encoder at work: one clip in, one file a variant out. Runs in the processes of `encode`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,16 +49,38 @@ class Encoder:
 
 def encode_one(encoder: Encoder, job: EncodingJob, folder: Path) -> tuple[str, ClipFeatures]:
     """Decode one clip and write the features of its variants."""
-    clip, names = job.clip, job.names
+    clip = job.clip
     if not clip.video.is_file() or sha256_file(clip.video) != clip.sha256:
         raise UserError(f"{clip.video}: missing, or changed since ingest read it as {clip.clip_id}; run ingest again")
     try:
         frames = read_frames(clip.video, encoder.layout)
     except VideoError as error:
         raise UserError(f"{clip.video}: clip {clip.clip_id} cannot be decoded ({error}); run ingest again") from None
-    for variant in clip.variants:
-        write_features(folder, names[variant.name], encoder.encode(frames, variant))
-    return clip.clip_id, ClipFeatures(sha256=clip.sha256, num_decoded=len(frames), files=names)
+    files = {
+        variant.name: write_features(folder, job.keys[variant.name], encoder.encode(frames, variant))
+        for variant in clip.variants
+        if variant.name in job.keys
+    }
+    return clip.clip_id, ClipFeatures(sha256=clip.sha256, num_decoded=len(frames), files=files)
+
+
+class VisitEncoder:
+    """`hazardline.train.features.EncodeOnVisit`: decodes and encodes a clip whenever it is asked for."""
+
+    def __init__(self, base: Path, videos: Mapping[str, Path]) -> None:
+        """Bind the base, which is loaded when it is first needed, and the video of every clip."""
+        self._base, self._videos = base, videos
+        self._encoder: Encoder | None = None
+
+    def features(self, clip_id: str, variant: Variant) -> Features:
+        """Features of a clip, the same numbers as of a file."""
+        if self._encoder is None:
+            self._encoder = Encoder(self._base)
+        path = self._videos[clip_id]
+        try:
+            return self._encoder.encode(read_frames(path, self._encoder.layout), variant)
+        except (OSError, VideoError) as error:
+            raise UserError(f"{path}: clip {clip_id} cannot be decoded ({error}); run ingest again") from None
 
 
 def encode_here(base: Path, jobs: Sequence[EncodingJob], folder: Path) -> Iterator[tuple[str, ClipFeatures]]:

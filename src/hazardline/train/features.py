@@ -1,25 +1,29 @@
 """The frozen vision encoder's output, computed once for every clip and kept as fp16 files.
 
 Training visits a clip many times and evaluation once more; the encoder is frozen, so its output is always the same.
-A file is named by what it depends on: the bytes of the video, the encoder, the layout and the variant. The cache ends
-before the projector, which is trained.
+A file is named by what it depends on (the bytes of the video, the encoder, the layout, the variant) and by its own
+digest: a damaged one is seen when it is first read. The cache ends before the projector, which is trained. What has no
+room in the budget is encoded when it is visited.
 """
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from hazardline.documents import Document
 from hazardline.errors import UserError
-from hazardline.files import digest_json, write_atomic
+from hazardline.files import digest_json, sha256_bytes, sha256_file, write_atomic
 from hazardline.vlm.layout import Layout
 
 FEATURES_FOLDER = "features"
+_DIGEST_DIGITS = 16
+_NPY_HEADER_BYTES = 128
 INDEX_NAME = "index.json"
 
 Features = npt.NDArray[np.float16]
@@ -64,10 +68,10 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class EncodingJob:
-    """A clip to encode, and the file of every variant by the variant's name."""
+    """A clip to encode, and the key of every variant that is wanted, by the variant's name."""
 
     clip: ClipSource
-    names: dict[str, str]
+    keys: dict[str, str]
 
 
 class ClipFeatures(Document):
@@ -78,7 +82,7 @@ class ClipFeatures(Document):
     num_decoded: int
     """Frames at the layout's motion rate; which of them were encoded, and their times, follow from the layout."""
     files: dict[str, str]
-    """Variant name to file name: an array (frames, tokens of a frame, vision width) in fp16."""
+    """Variant name to file name, of those that are kept: an array (frames, tokens of a frame, vision width) in fp16."""
 
 
 class FeatureIndex(Document):
@@ -92,11 +96,32 @@ class FeatureIndex(Document):
     clips: dict[str, ClipFeatures]
 
 
-class FeatureReader:
-    """Features of a folder, memory-mapped."""
+class EncodeOnVisit(Protocol):
+    """Computes the features of a clip that are not kept."""
 
-    def __init__(self, folder: Path, layout: Layout) -> None:
+    def features(self, clip_id: str, variant: Variant) -> Features:
+        """As `FeatureReader.features`."""
+
+
+class FeatureReader:
+    """Features of a folder, memory-mapped; every file is checked when it is first read."""
+
+    def __init__(
+        self,
+        folder: Path,
+        layout: Layout,
+        cache: Path | None = None,
+        otherwise: EncodeOnVisit | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         """Read the index.
+
+        Args:
+            folder: of the index.
+            layout: of the base.
+            cache: folder of the files, where it is another one.
+            otherwise: asked for what is not kept, or damaged.
+            say: told of damaged files.
 
         Raises:
             UserError: the index is missing, or was written for another layout.
@@ -105,29 +130,44 @@ class FeatureReader:
         if self.index.layout_digest != layout.digest():
             raise UserError(f"{folder / INDEX_NAME}: made with another layout than the base's; run train again")
         self._folder = folder
+        self._files = cache or folder
         self._layout = layout
+        self._otherwise = otherwise
+        self._checked: set[str] = set()
+        self._say = say
 
     def features(self, clip_id: str, variant: Variant = PLAIN) -> Features:
         """Features of a clip: fp16 (frames, tokens of a frame, vision width), read-only.
 
         Raises:
-            UserError: the clip or the variant is not in the folder, or its file is damaged.
+            UserError: the clip or the variant is not kept, or its file is damaged, and there is no other way.
         """
         name = self._clip(clip_id).files.get(variant.name)
         if name is None:
+            if self._otherwise is not None:
+                return self._otherwise.features(clip_id, variant)
             raise UserError(f"{self._folder / INDEX_NAME}: clip {clip_id} has no variant {variant.name}")
         try:
-            array: Features = np.load(self._folder / name, mmap_mode="r", allow_pickle=False)
+            return self._kept(clip_id, variant, name)
+        except UserError as error:
+            if self._otherwise is None:
+                raise
+            if self._say is not None:
+                self._say(f"{error}; until then it is encoded when visited")
+            return self._otherwise.features(clip_id, variant)
+
+    def _kept(self, clip_id: str, variant: Variant, name: str) -> Features:
+        path = self._files / name
+        try:
+            if name not in self._checked and not is_whole(path):
+                raise ValueError("its digest is not the one in its name")
+            array: Features = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"{self._folder / name}: cannot be read as features of {clip_id} ({error}); run train again"
-            ) from None
+            raise UserError(f"{path}: cannot be read as features of {clip_id} ({error}); run train again") from None
+        self._checked.add(name)
         expected = (len(self.times_s(clip_id, variant)), self.index.tokens_per_frame, self.index.width)
         if array.shape != expected or array.dtype != np.float16:
-            raise UserError(
-                f"{self._folder / name}: holds {array.dtype} {array.shape}, expected float16 {expected}; "
-                "run train again"
-            )
+            raise UserError(f"{path}: holds {array.dtype} {array.shape}, expected float16 {expected}; run train again")
         return array
 
     def times_s(self, clip_id: str, variant: Variant = PLAIN) -> list[float]:
@@ -141,10 +181,20 @@ class FeatureReader:
         return found
 
 
-def feature_file_name(clip: ClipSource, variant: Variant, encoder_digest: str, layout_digest: str) -> str:
-    """Name of a feature file: a digest of everything that its contents depend on."""
+def feature_key(clip: ClipSource, variant: Variant, encoder_digest: str, layout_digest: str) -> str:
+    """First part of a feature file's name: a digest of everything that its contents depend on."""
     key = {"video": clip.sha256, "encoder": encoder_digest, "layout": layout_digest, "variant": variant.name}
-    return f"{digest_json(key)[:32]}.npy"
+    return digest_json(key)[:32]
+
+
+def feature_bytes(num_frames: int, tokens_per_frame: int, width: int) -> int:
+    """Size of a feature file."""
+    return _NPY_HEADER_BYTES + 2 * num_frames * tokens_per_frame * width
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a feature file holds what its name says."""
+    return sha256_file(path)[:_DIGEST_DIGITS] == path.stem.rpartition("-")[2]
 
 
 def array_bytes(array: npt.NDArray[Any]) -> bytes:
@@ -154,29 +204,40 @@ def array_bytes(array: npt.NDArray[Any]) -> bytes:
     return sink.getvalue()
 
 
-def keep_plain(folder: Path) -> None:
-    """Remove the files of augmented variants: only training reads them."""
+def keep_plain(folder: Path, cache: Path) -> None:
+    """Take the plain variants from a cache into a folder that has its index: only training reads the others."""
     index = FeatureIndex.read(folder / INDEX_NAME)
-    clips = {
-        clip_id: clip.model_copy(update={"files": {PLAIN.name: clip.files[PLAIN.name]}})
-        for clip_id, clip in index.clips.items()
-    }
+    clips = {}
+    for clip_id, clip in index.clips.items():
+        name = clip.files.get(PLAIN.name)
+        is_kept = name is not None and _link(cache / name, folder / name)
+        clips[clip_id] = clip.model_copy(update={"files": {PLAIN.name: name} if is_kept else {}})
     index.model_copy(update={"clips": clips}).write(folder / INDEX_NAME)
-    kept = {name for clip in clips.values() for name in clip.files.values()}
-    for path in folder.glob("*.npy"):
-        if path.name not in kept:
-            path.unlink()
 
 
-def write_features(folder: Path, name: str, features: Features) -> None:
-    """Write one feature file atomically."""
-    write_atomic(folder / name, array_bytes(features))
+def _link(source: Path, target: Path) -> bool:
+    """Share a file, or copy it to another disk; False where another run has evicted it meanwhile."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        write_atomic(target, source.read_bytes())
+    return True
+
+
+def write_features(folder: Path, key: str, features: Features) -> str:
+    """Write one feature file atomically; returns its name."""
+    data = array_bytes(features)
+    name = f"{key}-{sha256_bytes(data)[:_DIGEST_DIGITS]}.npy"
+    write_atomic(folder / name, data)
+    return name
 
 
 def sources_of(
     scenes: Sequence[dict[str, Any]], training_clips: set[str], variants: Sequence[Variant]
 ) -> list[ClipSource]:
-    """What to encode: training clips in all variants, the others plain.
+    """What to encode: training clips first and in all variants, the others plain.
 
     Args:
         scenes: rows of the scenes table.
@@ -190,5 +251,5 @@ def sources_of(
             scene["sha256"],
             tuple(variants) if scene["clip_id"] in training_clips else (PLAIN,),
         )
-        for scene in scenes
+        for scene in sorted(scenes, key=lambda scene: scene["clip_id"] not in training_clips)
     ]

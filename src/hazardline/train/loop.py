@@ -41,6 +41,7 @@ from hazardline.train.document import (
     ValidationLosses,
 )
 from hazardline.train.early_stopping import best, is_over
+from hazardline.train.encoder import VisitEncoder
 from hazardline.train.features import FeatureReader
 from hazardline.train.loss import LOGITS_PER_PIECE
 from hazardline.train.memory_plan import MemoryPlan, ModelShape, check_memory
@@ -165,7 +166,12 @@ def load_branch(job: BranchJob) -> Branch:
     model = load_model(job.base, job.branch, config, _seed(job, _WEIGHTS))
     text: Any = core_model(model).config.text_config
     targets = time_targets(prompter, text.vocab_size, config.time_target_sigma_steps)
-    maker = RowMaker(prompter, FeatureReader(job.features, prompter.layout), config, config.weights_of(job.branch))
+    videos = {row["clip_id"]: Path(row["video_uri"]) for row in read_table(SCENES, job.ingest)}
+    otherwise = VisitEncoder(job.base, videos)
+    reader = FeatureReader(
+        job.features, prompter.layout, job.feature_cache, otherwise, lambda text: job.tell({"note": text})
+    )
+    maker = RowMaker(prompter, reader, config, config.weights_of(job.branch))
     clips, validation = (
         [clip for clip in load_clips(job.ingest, job.synthesize, job.branch, split) if maker.asked(clip)]
         for split in ("train", "validation")

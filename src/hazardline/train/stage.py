@@ -71,7 +71,7 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
         work, begin = Path(name), time.monotonic()
         reports = _train(config, base, inputs, out, work, digests, reporter)
         train_wall_s = time.monotonic() - begin
-    keep_plain(out / FEATURES_FOLDER)
+    keep_plain(out / FEATURES_FOLDER, feature_cache())
     report = TrainingReport(
         base=str(config.base),
         digests=digests,
@@ -93,7 +93,14 @@ def _encode(
     training = {row["clip_id"] for row in read_table(QA, inputs["synthesize"]) if row["split"] == "train"}
     layout = Layout.read(base / LAYOUT_NAME)
     variants = all_variants(layout, config.augmentation.phase, config.augmentation.mirror)
-    return encode_clips(base, sources_of(scenes, training, variants), folder, config.encoder_processes, reporter)
+    sources = sources_of(scenes, training, variants)
+    budget = None if config.feature_cache_gb is None else round(config.feature_cache_gb * 1e9)
+    return encode_clips(base, sources, folder, config.encoder_processes, reporter, feature_cache(), budget)
+
+
+def feature_cache() -> Path:
+    """Folder of the feature files of all runs."""
+    return home() / FEATURES_FOLDER
 
 
 def _train(
@@ -115,6 +122,7 @@ def _train(
             ingest=inputs["ingest"].absolute(),
             synthesize=inputs["synthesize"].absolute(),
             features=(out / FEATURES_FOLDER).absolute(),
+            feature_cache=feature_cache(),
             progress=work / f"{branch}.jsonl",
             checkpoints=f"{checkpoints}/{branch}",
             run_digest=run_digest,
