@@ -124,14 +124,16 @@ def random_turns(lengths: Sequence[tuple[int, int]], seed: int = 0) -> list[Turn
 def separate_loss(model: nn.Module, scenes: Sequence[Scene]) -> Tensor:
     """What a packed row must reproduce: every turn a sample of its own through the native model, from pixels."""
     core = core_model(model)
-    total, weight = torch.zeros((), dtype=core.dtype), 0.0
+    total, weight = torch.zeros((), dtype=core.dtype, device=core.device), 0.0
     with text_attention(model, "sdpa"):
         for scene in scenes:
             for turn in scene.row.turns:
                 ids = [*scene.row.prefix, *turn.question, *turn.answer]
-                logits = core(**family_of(core).native_inputs(core, ids, scene.media), use_cache=False).logits[0]
+                inputs = family_of(core).native_inputs(core, ids, scene.media)
+                moved = {name: value.to(core.device) for name, value in inputs.items()}
+                logits = core(**moved, use_cache=False).logits[0]
                 length = len(turn.answer)
-                target = torch.tensor(turn.answer)
+                target = torch.tensor(turn.answer, device=core.device)
                 total = total + turn.weight * functional.cross_entropy(logits[-length - 1 : -1], target)
                 weight += turn.weight
     return total / weight
