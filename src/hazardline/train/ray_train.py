@@ -13,6 +13,7 @@ import signal
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -229,6 +230,8 @@ class _Run:
         for event in self._new_events():
             if "error" in event:
                 raise UserError(event["error"])
+            if "defect" in event:
+                raise RuntimeError(f"a worker of the {self.job.branch} branch failed:\n{event['defect']}")
             self.was_stopped |= "stopped" in event
             on_event(self.job.branch, event)
         if self.error is not None:
@@ -289,6 +292,10 @@ def run_job(job: BranchJob, workers: "Workers") -> None:
         is_finished = train_branch(job, workers, open_store(job.checkpoints))
     except UserError as error:
         job.tell({"error": str(error)})
+        raise
+    except Exception:
+        if workers.count == 1:  # of several, one may only have lost another: that is no defect, and Ray starts anew
+            job.tell({"defect": traceback.format_exc()})
         raise
     if not is_finished and workers.rank == 0:
         job.tell({"stopped": True})

@@ -112,7 +112,8 @@ class Replicas:
         for name, parameter in self._parameters.items():
             tensors[f"parameter/{name}"] = parameter.detach().contiguous()
             for what, value in self._optimizer.state.get(parameter, {}).items():
-                tensors[f"{what}/{name}"] = torch.as_tensor(value).contiguous()
+                # a copy: bitsandbytes shares its tables among parameters, and safetensors refuses shared memory
+                tensors[f"{what}/{name}"] = torch.as_tensor(value).clone().contiguous()
         return tensors
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
