@@ -5,9 +5,7 @@ pixels with labels. Both sides run in processes of their own, in our environment
 `python -m benchmarks.training.hf_trainer ARGUMENTS.json FIGURES.json`
 """
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from transformers import AutoProcessor, Trainer, TrainingArguments
 from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3VisionModel
 
 from benchmarks.training.clips import Question, VideoClip
-from benchmarks.training.environment import BENCH, run_on_one_thread
+from benchmarks.training.own_process import task_of, train_in_own_process
 from benchmarks.training.peers.watch import Watch
 from benchmarks.training.run import Run
 from benchmarks.training.samples import Pixels, read_pixels, sample
@@ -30,18 +28,7 @@ _IGNORED = -100
 
 def train(run: Run, clips: list[VideoClip], name: str) -> dict[str, Any]:
     """Train in a fresh process and return its figures."""
-    folder = BENCH / "runs" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = {
-        "run": {**asdict(run), "checkpoint": str(run.checkpoint)},
-        "clips": [{"video": str(clip.video), "questions": [asdict(one) for one in clip.questions]} for clip in clips],
-        "output_dir": str(folder / "out"),
-    }
-    (folder / "arguments.json").write_text(json.dumps(arguments))
-    command = [sys.executable, "-W", "ignore", "-m", __name__, str(folder / "arguments.json")]
-    run_on_one_thread([*command, str(folder / "figures.json")], folder / "log.txt")
-    figures: dict[str, Any] = json.loads((folder / "figures.json").read_text())
-    return figures
+    return train_in_own_process(__name__, run, clips, name)
 
 
 class Questions(Dataset[tuple[VideoClip, Question]]):
@@ -133,13 +120,8 @@ def main() -> None:
     """Run in this process what `train` has written down."""
     torch.set_num_threads(1)
     watch = Watch()
-    arguments = json.loads(Path(sys.argv[1]).read_text())
-    run = Run(**{**arguments["run"], "checkpoint": Path(arguments["run"]["checkpoint"])})
-    clips = [
-        VideoClip(Path(clip["video"]), (), tuple(Question(**one) for one in clip["questions"]))
-        for clip in arguments["clips"]
-    ]
-    train_here(run, clips, Path(arguments["output_dir"]), watch)
+    run, clips, folder = task_of(Path(sys.argv[1]))
+    train_here(run, clips, folder / "out", watch)
     watch.write(Path(sys.argv[2]))
 
 

@@ -8,7 +8,6 @@ features are written to disk; then every step reads the features of one clip and
 import json
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from peft import PeftModel
 from torch import nn
 from transformers import AutoProcessor
 
-from benchmarks.training.clips import Question, VideoClip
-from benchmarks.training.environment import BENCH, run_on_one_thread
+from benchmarks.training.clips import VideoClip
+from benchmarks.training.own_process import task_of, train_in_own_process
 from benchmarks.training.run import Run
 from benchmarks.training.samples import read_pixels, shared
 from hazardline.train.packed import answer_losses, use_tree_attention
@@ -30,18 +29,7 @@ from hazardline.vlm.model import core_model, load_base
 
 def train(run: Run, clips: list[VideoClip], name: str) -> dict[str, Any]:
     """Train in a fresh process and return its figures."""
-    folder = BENCH / "runs" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = {
-        "run": {**asdict(run), "checkpoint": str(run.checkpoint)},
-        "clips": [{"video": str(clip.video), "questions": [asdict(one) for one in clip.questions]} for clip in clips],
-        "cache": str(folder),
-    }
-    (folder / "arguments.json").write_text(json.dumps(arguments))
-    command = [sys.executable, "-W", "ignore", "-m", __name__, str(folder / "arguments.json")]
-    run_on_one_thread([*command, str(folder / "figures.json")], folder / "log.txt")
-    figures: dict[str, Any] = json.loads((folder / "figures.json").read_text())
-    return figures
+    return train_in_own_process(__name__, run, clips, name)
 
 
 def load(checkpoint: Path) -> PeftModel:
@@ -105,13 +93,8 @@ def _into_cache(
 
 def main() -> None:
     """Run in this process what `train` has written down."""
-    arguments = json.loads(Path(sys.argv[1]).read_text())
-    run = Run(**{**arguments["run"], "checkpoint": Path(arguments["run"]["checkpoint"])})
-    clips = [
-        VideoClip(Path(clip["video"]), (), tuple(Question(**one) for one in clip["questions"]))
-        for clip in arguments["clips"]
-    ]
-    Path(sys.argv[2]).write_text(json.dumps(end_to_end(run, clips, Path(arguments["cache"]))))
+    run, clips, folder = task_of(Path(sys.argv[1]))
+    Path(sys.argv[2]).write_text(json.dumps(end_to_end(run, clips, folder)))
 
 
 if __name__ == "__main__":

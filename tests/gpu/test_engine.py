@@ -1,4 +1,4 @@
-"""The engine on a GPU: the gradient of separate samples by both back ends, in four bits, and the planned memory."""
+"""The engine on a GPU: gradients by both back ends, four bits on the device, and the planned memory. Never run yet."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_flex_is_chosen_here() -> None:
     assert core_model(model).model.language_model.config._attn_implementation == "hazardline_tree_flex"
 
 
-def test_four_bits_train() -> None:
+def test_four_bits_lie_on_the_device() -> None:
     pytest.importorskip("bitsandbytes")
     base = load_base(POCKET_CHECKPOINT, torch.bfloat16, "nf4")
     model = add_branch(base, "linguistic", LoraSettings(8, 16, 0.0))

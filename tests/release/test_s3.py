@@ -6,7 +6,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from hazardline.errors import UserError
 from hazardline.release.destination import (
@@ -16,15 +15,13 @@ from hazardline.release.destination import (
     open_destination,
 )
 from tests.release.world import MODEL, World, write_bundle
+from tests.s3_service import s3_service
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_service() as address:
+        yield address
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from hazardline.errors import UserError
 from hazardline.train.checkpoint_store import (
@@ -19,17 +18,15 @@ from hazardline.train.checkpoint_store import (
     newest,
     open_store,
 )
+from tests.s3_service import s3_service
 
 BUCKET = "checkpoints"
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_service() as address:
+        yield address
 
 
 @pytest.fixture

@@ -212,4 +212,9 @@ def test_a_flipped_bit_is_seen_and_made_good(
     said: list[str] = []
     reader = FeatureReader(tmp_path, layout, otherwise=VisitEncoder(base, {clip.clip_id: clip.video}), say=said.append)
     assert np.array_equal(reader.features(clip.clip_id), FeatureReader(features, layout).features(clip.clip_id))
-    assert len(said) == 1 and "run train again; until then it is encoded when visited" in said[0]
+    reader.features(clip.clip_id)
+    assert len(said) == 1 and "run train again; it was removed" in said[0]
+    encode_clips(base, [clip], tmp_path, 1, SilentReporter())
+    assert np.array_equal(
+        FeatureReader(tmp_path, layout).features(clip.clip_id), FeatureReader(features, layout).features(clip.clip_id)
+    )

@@ -126,6 +126,12 @@ def test_a_branch_that_is_asked_to_stop_saves_first(undisturbed: Path, job: Bran
     assert_same_end(folder, undisturbed)
 
 
+def test_a_branch_that_is_asked_to_stop_before_its_first_step_leaves_nothing(job: BranchJob, folder: Path) -> None:
+    job.stop_request.touch()
+    assert not train_branch(job, OneWorker(), FolderStore(folder))
+    assert FolderStore(folder).names() == []
+
+
 @pytest.mark.parametrize("harm", ["flip", "cut", "lose", "manifest"])
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before(
     undisturbed: Path, job: BranchJob, folder: Path, harm: str

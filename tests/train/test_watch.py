@@ -36,7 +36,7 @@ def test_progress_counts_the_steps_of_all_branches_once() -> None:
     watch.on_event("perception", step(2, 2))
     assert notes.done["train"] == 6
     assert watch.num_restarts("linguistic") == 1 and watch.num_restarts("perception") == 0
-    assert notes.said == ["linguistic: a worker was lost; the branch goes on from its last checkpoint"]
+    assert notes.said == ["linguistic: a worker was lost or failed; the branch goes on from its last checkpoint"]
 
 
 def test_validation_and_a_thinned_curve_are_logged() -> None:

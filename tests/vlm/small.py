@@ -130,8 +130,7 @@ def separate_loss(model: nn.Module, scenes: Sequence[Scene]) -> Tensor:
             for turn in scene.row.turns:
                 ids = [*scene.row.prefix, *turn.question, *turn.answer]
                 inputs = family_of(core).native_inputs(core, ids, scene.media)
-                moved = {name: value.to(core.device) for name, value in inputs.items()}
-                logits = core(**moved, use_cache=False).logits[0]
+                logits = core(**inputs, use_cache=False).logits[0]
                 length = len(turn.answer)
                 target = torch.tensor(turn.answer, device=core.device)
                 total = total + turn.weight * functional.cross_entropy(logits[-length - 1 : -1], target)

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -86,7 +86,7 @@ class CheckpointStore(Protocol):
     def commit(self, name: str, source: Path) -> None:
         """Keep a copy of a folder under a name; CheckpointWriteError where that fails."""
 
-    def fetch(self, name: str) -> "Fetched":
+    def fetch(self, name: str) -> AbstractContextManager[Path]:
         """A committed checkpoint as a local folder for the length of a block; DamagedCheckpointError."""
 
     def remove(self, name: str) -> None:
@@ -97,14 +97,6 @@ class CheckpointStore(Protocol):
 
     def clear(self) -> None:
         """Remove everything."""
-
-
-class Fetched(Protocol):
-    """A context manager that yields a folder."""
-
-    def __enter__(self) -> Path: ...
-
-    def __exit__(self, *details: Any) -> bool | None: ...
 
 
 def open_store(address: str) -> CheckpointStore:

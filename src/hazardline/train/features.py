@@ -134,6 +134,7 @@ class FeatureReader:
         self._layout = layout
         self._otherwise = otherwise
         self._checked: set[str] = set()
+        self._gone: set[str] = set()
         self._say = say
 
     def features(self, clip_id: str, variant: Variant = PLAIN) -> Features:
@@ -143,7 +144,7 @@ class FeatureReader:
             UserError: the clip or the variant is not kept, or its file is damaged, and there is no other way.
         """
         name = self._clip(clip_id).files.get(variant.name)
-        if name is None:
+        if name is None or name in self._gone:
             if self._otherwise is not None:
                 return self._otherwise.features(clip_id, variant)
             raise UserError(f"{self._folder / INDEX_NAME}: clip {clip_id} has no variant {variant.name}")
@@ -152,9 +153,15 @@ class FeatureReader:
         except UserError as error:
             if self._otherwise is None:
                 raise
-            if self._say is not None:
-                self._say(f"{error}; until then it is encoded when visited")
+            self._forget(name, str(error))
             return self._otherwise.features(clip_id, variant)
+
+    def _forget(self, name: str, what: str) -> None:
+        """Take a damaged file away, for the next run to encode it again; in this one it is encoded when visited."""
+        (self._files / name).unlink(missing_ok=True)
+        self._gone.add(name)
+        if self._say is not None:
+            self._say(f"{what}; it was removed, and until then the clip is encoded when visited")
 
     def _kept(self, clip_id: str, variant: Variant, name: str) -> Features:
         path = self._files / name

@@ -21,10 +21,9 @@ def owners(mask: TreeMask, device: torch.device) -> tuple[Tensor, Tensor]:
     """Clip and turn of every token of a row, (tokens,) each; the turn is -1 in a clip."""
     clip, turn = [], []
     for number, span in enumerate(mask.spans):
-        clip.append(torch.full((span.end - span.start,), number))
-        turn.append(torch.full((span.turns_start - span.start,), -1))
-        turn.append(span.owner)
-    return torch.cat(clip).to(device), torch.cat(turn).to(device)
+        clip.append(torch.full((span.end - span.start,), number, device=device))
+        turn += [torch.full((span.turns_start - span.start,), -1, device=device), span.owner.to(device)]
+    return torch.cat(clip), torch.cat(turn)
 
 
 def block_mask(mask: TreeMask, asked: Tensor | None, device: torch.device) -> BlockMask:

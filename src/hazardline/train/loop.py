@@ -89,7 +89,7 @@ def train_branch(job: BranchJob, workers: Workers, store: CheckpointStore) -> bo
     A run that was cut off goes on from its newest whole checkpoint and ends with the same weights and losses.
 
     Returns:
-        False where it was asked to stop: a checkpoint of the step that it had reached is kept.
+        False where it was asked to stop: a checkpoint of the step that it had reached is kept, if it had taken one.
 
     Raises:
         UserError: the inputs do not fit together, or the self-check finds a difference.
@@ -107,7 +107,8 @@ def train_branch(job: BranchJob, workers: Workers, store: CheckpointStore) -> bo
     state = _resume(branch, learner, workers, store)
     while not _is_over(branch, state):
         if _is_asked_to_stop(job, workers):
-            _commit(branch, learner, state, workers, store)
+            if state.step:  # before the first there is nothing to go on from
+                _commit(branch, learner, state, workers, store)
             return False
         state = _take_step(branch, learner, state, workers)
         is_measured = state.step == branch.num_steps or state.step % job.config.eval_every_steps == 0

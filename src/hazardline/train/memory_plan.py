@@ -1,7 +1,8 @@
 """What a branch will need of a device's memory, before its first step: counted from shapes, without a model.
 
-Counted is what the backward pass keeps of a packed row, tensor by tensor (a test compares the count with what autograd
-keeps), beside weights, optimizer and logits. A plan that does not fit names the setting that makes it fit.
+Counted is what the backward pass keeps of a packed row, tensor by tensor, beside weights, optimizer and logits; a test
+compares the count with what autograd keeps in fp32 without dropout. Not counted are the scores that `vlm.attention`
+writes out for short bf16 rows on a CPU. A plan that does not fit names the setting that makes it fit.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,6 @@ import signal
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -230,8 +229,6 @@ class _Run:
         for event in self._new_events():
             if "error" in event:
                 raise UserError(event["error"])
-            if "defect" in event:
-                raise RuntimeError(f"a worker of the {self.job.branch} branch failed:\n{event['defect']}")
             self.was_stopped |= "stopped" in event
             on_event(self.job.branch, event)
         if self.error is not None:
@@ -293,10 +290,6 @@ def run_job(job: BranchJob, workers: "Workers") -> None:
     except UserError as error:
         job.tell({"error": str(error)})
         raise
-    except Exception:
-        if workers.count == 1:  # of several, one may only have lost another: that is no defect, and Ray starts anew
-            job.tell({"defect": traceback.format_exc()})
-        raise
     if not is_finished and workers.rank == 0:
         job.tell({"stopped": True})
 
@@ -317,4 +310,9 @@ class RayWorkers:
         if self.count > 1:
             import torch.distributed
 
-            torch.distributed.all_reduce(tensor)
+            if torch.distributed.get_backend() != "nccl":
+                torch.distributed.all_reduce(tensor)
+                return
+            on_device = tensor.cuda()  # NCCL adds up tensors on a GPU alone
+            torch.distributed.all_reduce(on_device)
+            tensor.copy_(on_device)

@@ -81,7 +81,7 @@ def _native_features(model: nn.Module, patches: Tensor, layout: Layout) -> Tenso
 
 @torch.no_grad()
 def _batched_features(model: nn.Module, patches: Tensor, layout: Layout) -> Tensor:
-    return encode(model, patches, layout.grid, layout.merge)
+    return encode(model, patches.to(core_model(model).device), layout.grid, layout.merge)
 
 
 def _separate_loss(model: nn.Module, row: ClipRow, patches: Tensor, layout: Layout) -> Tensor:
@@ -97,8 +97,9 @@ def _native_turn_loss(model: nn.Module, prefix: list[int], turn: Turn, patches: 
     with text_attention(model, "sdpa"):
         logits: Tensor = core(**inputs, use_cache=False).logits[0]
     length = len(turn.answer)
-    per_token = functional.cross_entropy(logits[-length - 1 : -1].float(), torch.tensor(turn.answer), reduction="none")
-    weights = torch.tensor(turn.token_weights or [1.0] * length)
+    target = torch.tensor(turn.answer, device=logits.device)
+    per_token = functional.cross_entropy(logits[-length - 1 : -1].float(), target, reduction="none")
+    weights = torch.tensor(turn.token_weights or [1.0] * length, device=logits.device)
     return (per_token * weights / weights.sum()).sum()
 
 
@@ -120,7 +121,7 @@ def _moved(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     try:
         with torch.no_grad():
             for parameter in parameters:
-                parameter.add_(_PROBE_STD * torch.randn(parameter.shape, generator=generator))
+                parameter.add_(_PROBE_STD * torch.randn(parameter.shape, generator=generator).to(parameter.device))
         yield
     finally:
         with torch.no_grad():
@@ -130,8 +131,7 @@ def _moved(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 
 def _difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """Norm of the difference over the norm of what is expected, all tensors as one vector."""
-    apart = sum(
-        float((one.double() - other.double()).square().sum()) for one, other in zip(found, expected, strict=True)
-    )
+    pairs = zip(found, expected, strict=True)
+    apart = sum(float((one.cpu().double() - other.cpu().double()).square().sum()) for one, other in pairs)
     size = sum(float(other.double().square().sum()) for other in expected)
     return float((apart / size) ** 0.5) if size else float("inf")

@@ -46,6 +46,8 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
     """Train the branches; write an adapter folder for each, `features/` of all clips (plain) and `training.json`.
 
+    Beside `out` it keeps, below HAZARDLINE_HOME, checkpoints until it is done and features for the next run.
+
     Args:
         config: the section.
         inputs: `ingest` (scenes) and `synthesize` (questions and answers).
@@ -98,6 +100,12 @@ def _encode(
     return encode_clips(base, sources, folder, config.encoder_processes, reporter, feature_cache(), budget)
 
 
+def _checkpoints_address(config: TrainConfig) -> str:
+    """Folder, absolute as workers may run elsewhere, or S3 address."""
+    address = config.checkpoints or str(home() / CHECKPOINTS_FOLDER)
+    return address if "://" in address else str(Path(address).absolute())
+
+
 def feature_cache() -> Path:
     """Folder of the feature files of all runs."""
     return home() / FEATURES_FOLDER
@@ -113,7 +121,7 @@ def _train(
     reporter: Reporter,
 ) -> dict[Branch, BranchReport]:
     run_digest = digest_json(digests.data())
-    checkpoints = f"{config.checkpoints or home() / CHECKPOINTS_FOLDER}/{run_digest[:RUN_DIGITS]}"
+    checkpoints = f"{_checkpoints_address(config)}/{run_digest[:RUN_DIGITS]}"
     jobs = [
         BranchJob(
             branch=branch,

@@ -1,4 +1,4 @@
-"""One optimizer step over a few clips, and the loss that it minimises. Plain functions; no data, no loop."""
+"""One optimizer step over a few clips, and the loss that it minimises. It knows neither the data nor the loop."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence

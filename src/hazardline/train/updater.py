@@ -23,7 +23,7 @@ class Updater(Protocol):
         """Forget the gradients of the step before."""
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of this worker's part of the loss. Every worker calls it equally often."""
+        """Add the gradient of a part of this worker's loss. Workers that share weights call it equally often."""
 
     def step(self) -> float:
         """Bring the gradients together, clip, and update the weights; returns the norm of the gradient before."""

@@ -37,7 +37,9 @@ class BranchWatch:
         if "started" in event:
             self._starts[branch] += 1
             if self._starts[branch] > 1:
-                self._reporter.note(f"{branch}: a worker was lost; the branch goes on from its last checkpoint")
+                self._reporter.note(
+                    f"{branch}: a worker was lost or failed; the branch goes on from its last checkpoint"
+                )
             return
         if "note" in event:
             self._reporter.note(f"{branch}: {event['note']}")

@@ -142,7 +142,7 @@ def projector_noise(model: nn.Module, std: float, generator: torch.Generator) ->
     """
 
     def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        return output + std * torch.randn(output.shape, generator=generator, dtype=torch.float32).to(output.dtype)
+        return output + std * torch.randn(output.shape, generator=generator, dtype=torch.float32).to(output)
 
     handle = first_projection(model).register_forward_hook(disturb)
     try:

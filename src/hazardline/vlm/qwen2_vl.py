@@ -26,24 +26,26 @@ class Qwen2Vl:
         tokens = torch.tensor([list(ids)])
         are_images = bool((tokens == core.config.image_token_id).any())
         found: Tensor = core.model.get_rope_index(
-            tokens, mm_token_type_ids=_kinds(core, tokens), **_by_kind(grids, are_images)
+            tokens, mm_token_type_ids=_kinds(core, tokens), **_by_kind(grids, are_images, tokens.device)
         )[0]
         return found
 
     def native_features(self, core: Any, media: Media) -> Tensor:
         """Patch states before the merger, (patches, width)."""
-        states: Tensor = core.model.visual(media.patches, grid_thw=torch.tensor(media.grids)).last_hidden_state
+        states: Tensor = core.model.visual(
+            media.patches.to(core.device), grid_thw=torch.tensor(media.grids, device=core.device)
+        ).last_hidden_state
         return states
 
     def native_inputs(self, core: Any, ids: Sequence[int], media: Media) -> dict[str, Any]:
         """As `Qwen2VLProcessor` makes them."""
-        tokens = torch.tensor([list(ids)])
+        tokens = torch.tensor([list(ids)], device=core.device)
         pixels = "pixel_values" if media.kind == "image" else "pixel_values_videos"
         return {
             "input_ids": tokens,
             "mm_token_type_ids": _kinds(core, tokens),
-            pixels: media.patches,
-            **_by_kind(media.grids, media.kind == "image"),
+            pixels: media.patches.to(core.device),
+            **_by_kind(media.grids, media.kind == "image", core.device),
         }
 
 
@@ -54,6 +56,7 @@ def _kinds(core: Any, tokens: Tensor) -> Tensor:
     return kinds
 
 
-def _by_kind(grids: Sequence[Grid], are_images: bool) -> dict[str, Tensor]:
+def _by_kind(grids: Sequence[Grid], are_images: bool, device: torch.device) -> dict[str, Tensor]:
     """A prompt holds images or a video, and transformers has a keyword for each."""
-    return {"image_grid_thw" if are_images else "video_grid_thw": torch.tensor(grids)} if grids else {}
+    name = "image_grid_thw" if are_images else "video_grid_thw"
+    return {name: torch.tensor(grids, device=device)} if grids else {}

@@ -25,23 +25,24 @@ class VideoLlama3:
 
     def native_features(self, core: Any, media: Media) -> Tensor:
         """Merged tokens of the tower, (tokens, width)."""
-        grids, merges = _shape(media)
+        grids, merges = _shape(media, core.device)
         states: Tensor = core.model.vision_model(
-            pixel_values=media.patches, grid_thw=grids, merge_sizes=merges
+            pixel_values=media.patches.to(core.device), grid_thw=grids, merge_sizes=merges
         ).last_hidden_state
         return states
 
     def native_inputs(self, core: Any, ids: Sequence[int], media: Media) -> dict[str, Any]:
         """As `VideoLlama3Processor` makes them."""
-        grids, merges = _shape(media)
+        grids, merges = _shape(media, core.device)
         pixels = "pixel_values" if media.kind == "image" else "pixel_values_videos"
         return {
-            "input_ids": torch.tensor([list(ids)]),
-            pixels: media.patches,
+            "input_ids": torch.tensor([list(ids)], device=core.device),
+            pixels: media.patches.to(core.device),
             f"{media.kind}_grid_thw": grids,
             f"{media.kind}_merge_sizes": merges,
         }
 
 
-def _shape(media: Media) -> tuple[Tensor, Tensor]:
-    return torch.tensor(media.grids), torch.full((len(media.grids),), media.merge)
+def _shape(media: Media, device: torch.device) -> tuple[Tensor, Tensor]:
+    merges = torch.full((len(media.grids),), media.merge, device=device)
+    return torch.tensor(media.grids, device=device), merges
