@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hazardline.train.prefix import ClipRow
-from hazardline.vlm.model import LINEAR_LAYERS, core_model, projector
+from hazardline.vlm.model import core_model, projector
+from hazardline.vlm.settings import LINEAR_LAYERS
 
 _FORWARD_BACKWARD_FROZEN, _FORWARD_BACKWARD_TRAINED = 2, 3
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from hazardline.errors import UserError
 from hazardline.progress import SilentReporter
@@ -228,6 +229,17 @@ def test_a_run_without_a_cache_takes_the_same_steps(
     changed = job.model_copy(update={"features": tmp_path / "none", "feature_cache": tmp_path / "none"})
     assert train_branch(changed, OneWorker(), FolderStore(Path(job.checkpoints)))
     assert_same_end(Path(job.checkpoints), undisturbed)
+
+
+def test_lora_may_be_all_that_is_trained(base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path) -> None:
+    """HazardNet's way: two of the linear layers, and the projector as it is."""
+    config = small_config(base, train_projector=False, lora={"rank": 4, "targets": ["q_proj", "v_proj"]})
+    job = make_job(tmp_path, config, inputs, features)
+    assert train_branch(job, OneWorker(), FolderStore(Path(job.checkpoints)))
+    adapter = load_file(Path(job.checkpoints) / FINAL_NAME / ADAPTER_FOLDER / "adapter_model.safetensors")
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in adapter} == {"q_proj", "v_proj"}
+    state = final_state(Path(job.checkpoints))
+    assert state.losses[-1] < state.losses[0]
 
 
 def test_early_stopping_ends_a_branch_and_takes_its_best_weights(

@@ -1,21 +1,18 @@
 """Settings of the train stage."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hazardline.documents import Document
 from hazardline.tasks import TRAINED_ON, Branch, Task
+from hazardline.vlm.settings import LINEAR_LAYERS, LinearLayer, Quantisation
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
-LinearLayer = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
-Quantisation = Literal["none", "nf4"]
 
 
 class LoraConfig(Document):
@@ -24,7 +21,7 @@ class LoraConfig(Document):
     rank: Count = 16
     alpha: Count = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    targets: Annotated[tuple[LinearLayer, ...], Field(min_length=1)] = get_args(LinearLayer)
+    targets: Annotated[tuple[LinearLayer, ...], Field(min_length=1)] = LINEAR_LAYERS
     """Linear layers of every decoder layer that are adapted (HazardNet: `q_proj` and `v_proj`)."""
 
 

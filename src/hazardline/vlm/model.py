@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -24,13 +24,7 @@ from transformers.utils import logging as transformers_logging
 from hazardline.errors import UserError
 from hazardline.vlm.attention import attend
 from hazardline.vlm.family import Family, family_named, family_of, placeholder_ids
-
-LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""All linear layers of a decoder layer (CrashChat); HazardNet adapts `q_proj` and `v_proj` alone."""
-
-
-Quantisation = Literal["none", "nf4"]
-"""Of a frozen base: as it is, or in four bits (QLoRA)."""
+from hazardline.vlm.settings import LINEAR_LAYERS, Quantisation
 
 
 @dataclass(frozen=True)
