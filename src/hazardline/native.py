@@ -72,12 +72,52 @@ class GroundTruth(Document):
     risk_box_at_event: Box | None = None
 
 
+Heading = Literal["same", "oncoming", "from_left", "from_right", "still"]
+"""Where a road user moves, as seen from the ego vehicle."""
+
+
+class StillObject(Document):
+    """One road user in an image."""
+
+    kind: Literal["car", "suv", "van", "truck", "pedestrian", "cyclist"]
+    colour: str
+    box: Box
+    """Of what is visible."""
+    ahead_m: float
+    """From the ego vehicle's centre to its centre, along the road."""
+    right_m: float
+    """The same across the road, positive to the right."""
+    speed_mps: float
+    heading: Heading
+    braking: bool
+
+
+class StillTruth(Document):
+    """What is to be seen in an image, exactly. Present for simulated images."""
+
+    road: Literal["narrow_lane", "intersection", "urban_road", "highway"]
+    """`intersection` where the ego vehicle has one ahead, within 45 m; `narrow_lane`: one lane each way, outside town."""
+    lanes: int
+    """In each direction."""
+    ego_speed_mps: float
+    signal: Literal["red", "green"] | None = None
+    """Colour of the ego vehicle's traffic light, where it is ahead."""
+    stop_line_m: float | None = None
+    """Distance of the intersection ahead."""
+    crossing_m: float | None = None
+    """Distance of a pedestrian crossing ahead."""
+    bump_m: float | None = None
+    """Distance of the next speed bump ahead."""
+    objects: tuple[StillObject, ...]
+    """Nearest first."""
+
+
 class NativeClip(Document):
     """One line of `manifest.jsonl`."""
 
     clip_id: Annotated[str, Field(min_length=1, max_length=200)]
     video: str
-    """Path of the video below the folder of the manifest."""
+    """Path of the video, or of an image (PNG or JPEG), below the folder of the manifest."""
     label: Label
     times: Times = Times()
     pair_id: str | None = None
@@ -95,6 +135,8 @@ class NativeClip(Document):
     cause: str | None = None
     prevention: str | None = None
     ground_truth: GroundTruth | None = None
+    still: StillTruth | None = None
+    """Of an image: what HazardNet's questions are about. An image with a hazard in it is labelled `near_miss`."""
 
     @model_validator(mode="after")
     def _crash_has_times(self) -> Self:

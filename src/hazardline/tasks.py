@@ -14,7 +14,16 @@ Task = Literal[
     "prevention_reasoning",
     "crash_localization",
     "pre_crash_localization",
+    "object_detection",
+    "spatial_relationships",
+    "traffic_rules",
+    "dynamic_elements",
+    "scene_prediction",
+    "weather_visibility",
+    "road_infrastructure",
+    "scene_classification",
 ]
+"""CrashChat's six, then HazardNet's (`hazardline.hazardnet`)."""
 Branch = Literal["linguistic", "perception"]
 
 TASKS: tuple[Task, ...] = (
@@ -43,10 +52,11 @@ NEGATIVE_ANSWERS: dict[Task, str] = {
 
 @dataclass(frozen=True)
 class PromptSet:
-    """One fixed question a task, under a version: a score names the version that it was measured with."""
+    """Fixed questions under a version: a score names the version that it was measured with."""
 
     version: str
     questions: dict[Task, str]
+    """Of the tasks that are asked alike of every clip."""
 
 
 _ANALYST = "You are a traffic accident analyst. "

@@ -7,11 +7,12 @@ import torch
 from peft import PeftModel
 
 from hazardline.errors import UserError
-from hazardline.pocket.architecture import TINY, build_model
+from hazardline.pocket.architecture import TINY, build_model, build_qwen2_vl
 from hazardline.pocket.random_base import write_random_base
 from hazardline.train.packed import answer_losses, use_tree_attention
 from hazardline.train.prefix import ClipRow
 from hazardline.vlm.layout import Layout
+from hazardline.vlm.media import Media, window_positions
 from hazardline.vlm.model import (
     LoraSettings,
     add_branch,
@@ -21,8 +22,8 @@ from hazardline.vlm.model import (
     projector_noise,
     save_branch,
     use_branch,
-    window_positions,
 )
+from hazardline.vlm.qwen2_vl import Qwen2Vl
 from tests.vlm.small import IDS, VOCAB_SIZE, native_features, random_patches, random_turns, spread_weights
 
 LORA = LoraSettings(rank=4, alpha=8, dropout=0.0)
@@ -37,6 +38,19 @@ def test_batched_encoder_equals_the_native_tower(merge: int) -> None:
     with torch.no_grad():
         found = encode(model, patches, layout.grid, layout.merge)
     torch.testing.assert_close(found, native_features(model, patches, layout), rtol=1e-4, atol=1e-5)
+
+
+def test_batched_encoder_of_images_equals_qwens_tower() -> None:
+    layout = Layout(width_px=96, height_px=64, patch_px=16, merge=2, channels="rgb", temporal_patch=2, max_frames=1)
+    ids = {**IDS, "vision_start": 5, "vision_end": 6}
+    model = build_qwen2_vl(TINY, layout.patch_px, VOCAB_SIZE, ids, seed=2)
+    spread_weights(model)
+    patches = random_patches(layout)
+    media = Media(patches.flatten(0, 1), layout.grids(1) * len(patches), layout.merge, "image")
+    with torch.no_grad():
+        found = encode(model, patches, layout.grid, layout.merge)
+        native = Qwen2Vl().native_features(model, media)
+    torch.testing.assert_close(found.flatten(0, 1), native, rtol=1e-4, atol=1e-5)
 
 
 def test_encoder_looks_at_one_frame_at_a_time() -> None:

@@ -39,7 +39,7 @@ def projector_to_onnx(model: nn.Module, branch: str, layout: Layout, width: int)
         layout: tokens of a frame.
         width: vision hidden size.
     """
-    features = torch.zeros(3, layout.tokens_per_frame, width)
+    features = torch.zeros(3, layout.features_per_frame, width)
     frames = torch.export.Dim("frames", min=1)
     return _export(ProjectorGraph(model, branch), (features,), ["features"], ["embeddings"], ({0: frames},))
 

@@ -16,8 +16,8 @@ from hazardline.pocket.architecture import build_model
 from hazardline.pocket.parallel import average_gradients, cosine_rate
 from hazardline.pocket.perception import COLOURS, KINDS, SCENES, WEATHERS
 from hazardline.pocket.settings import PocketSettings
-from hazardline.vlm.model import encode_patches, pool_windows
 from hazardline.vlm.pixels import frames_to_patches
+from hazardline.vlm.video_llama3 import encode_patches, pool_windows
 
 _KIND_WEIGHTS = (0.3, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0)
 _SUBCELLS = 4

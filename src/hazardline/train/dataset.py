@@ -104,7 +104,7 @@ class RowMaker:
         features = torch.from_numpy(stored.astype(np.float32))
         if self.whitening is not None:
             features = self.whitening(features)
-        return ClipRow(features, self._prefix(times_s), turns)
+        return ClipRow(features, self._prefix(times_s), turns, self._prompter.layout.grids(len(times_s)))
 
     def _turn(self, clip: Clip, question: Question, view: View, end_s: float) -> Turn:
         text = question.answer

@@ -54,7 +54,7 @@ def encode_clips(
     identity = FeatureIndex(
         encoder_digest=encoder_digest(base),
         layout_digest=layout.digest(),
-        tokens_per_frame=layout.tokens_per_frame,
+        features_per_frame=layout.features_per_frame,
         width=encoder_width(base),
         clips={clip.clip_id: _described(clip, layout) for clip in sorted(clips, key=lambda clip: clip.clip_id)},
     )
@@ -101,7 +101,7 @@ def _wanted(clips: Sequence[ClipSource], keys: _Keys, identity: FeatureIndex, la
     for clip in clips:
         for variant in clip.variants:
             num_frames = len(layout.sample(identity.clips[clip.clip_id].num_decoded, variant.phase))
-            size = feature_bytes(num_frames, identity.tokens_per_frame, identity.width)
+            size = feature_bytes(num_frames, identity.features_per_frame, identity.width)
             found.append(Wanted(keys[clip.clip_id, variant.name], size))
     return found
 

@@ -88,10 +88,10 @@ class ClipFeatures(Document):
 class FeatureIndex(Document):
     """What a feature folder holds (`index.json`)."""
 
-    version: Literal["features@1"] = "features@1"
+    version: Literal["features@2"] = "features@2"
     encoder_digest: str
     layout_digest: str
-    tokens_per_frame: int
+    features_per_frame: int
     width: int
     clips: dict[str, ClipFeatures]
 
@@ -138,7 +138,7 @@ class FeatureReader:
         self._say = say
 
     def features(self, clip_id: str, variant: Variant = PLAIN) -> Features:
-        """Features of a clip: fp16 (frames, tokens of a frame, vision width), read-only.
+        """Features of a clip: fp16 (frames, features of a frame, vision width), read-only.
 
         Raises:
             UserError: the clip or the variant is not kept, or its file is damaged, and there is no other way.
@@ -172,7 +172,7 @@ class FeatureReader:
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be read as features of {clip_id} ({error}); run train again") from None
         self._checked.add(name)
-        expected = (len(self.times_s(clip_id, variant)), self.index.tokens_per_frame, self.index.width)
+        expected = (len(self.times_s(clip_id, variant)), self.index.features_per_frame, self.index.width)
         if array.shape != expected or array.dtype != np.float16:
             raise UserError(f"{path}: holds {array.dtype} {array.shape}, expected float16 {expected}; run train again")
         return array
@@ -194,9 +194,9 @@ def feature_key(clip: ClipSource, variant: Variant, encoder_digest: str, layout_
     return digest_json(key)[:32]
 
 
-def feature_bytes(num_frames: int, tokens_per_frame: int, width: int) -> int:
+def feature_bytes(num_frames: int, features_per_frame: int, width: int) -> int:
     """Size of a feature file."""
-    return _NPY_HEADER_BYTES + 2 * num_frames * tokens_per_frame * width
+    return _NPY_HEADER_BYTES + 2 * num_frames * features_per_frame * width
 
 
 def is_whole(path: Path) -> bool:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from hazardline.train.document import SelfCheck
 from hazardline.train.packed import answer_losses
 from hazardline.train.prefix import ClipRow, Turn
-from hazardline.vlm.family import family_of
+from hazardline.vlm.family import family_of, placeholder_ids
 from hazardline.vlm.layout import Layout
 from hazardline.vlm.media import Media
 from hazardline.vlm.model import core_model, encode, text_attention
@@ -42,7 +42,7 @@ def self_check(model: nn.Module, clip_id: str, row: ClipRow, patches: Tensor, la
     batched = _batched_features(model, patches, layout)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with _evaluation(model), _moved(parameters):
-        packed = answer_losses(model, [ClipRow(native, short.prefix, short.turns)]).mean_over_turns()
+        packed = answer_losses(model, [ClipRow(native, short.prefix, short.turns, short.grids)]).mean_over_turns()
         packed_gradient = torch.autograd.grad(packed, parameters)
         separate = _separate_loss(model, short, patches, layout)
         separate_gradient = torch.autograd.grad(separate, parameters)
@@ -59,24 +59,24 @@ def self_check(model: nn.Module, clip_id: str, row: ClipRow, patches: Tensor, la
 
 def _first_frames(row: ClipRow, num_frames: int, layout: Layout, model: nn.Module) -> ClipRow:
     """The row without its later frames: the prefix is cut after the last kept frame."""
-    video_id = core_model(model).config.video_token_id
-    places = [place for place, token in enumerate(row.prefix) if token == video_id]
+    placeholders = placeholder_ids(core_model(model))
+    places = [place for place, token in enumerate(row.prefix) if token in placeholders]
     kept = num_frames * layout.tokens_per_frame
     if kept == len(places):
         return row
     # the next frame's time tag, where it stands before the frame, stays: it harms no comparison
-    return ClipRow(row.features[:num_frames], row.prefix[: places[kept]], row.turns)
+    return ClipRow(row.features[:num_frames], row.prefix[: places[kept]], row.turns, layout.grids(num_frames))
 
 
 def _media(patches: Tensor, layout: Layout) -> Media:
-    return Media(patches.flatten(0, 1), ((len(patches), *layout.grid),), layout.merge, "video")
+    return Media(patches.flatten(0, 1), layout.grids(len(patches)), layout.merge, layout.media)
 
 
 @torch.no_grad()
 def _native_features(model: nn.Module, patches: Tensor, layout: Layout) -> Tensor:
     core = core_model(model)
     states = family_of(core).native_features(core, _media(patches, layout))
-    return states.view(len(patches), layout.tokens_per_frame, -1)
+    return states.view(len(patches), layout.features_per_frame, -1)
 
 
 @torch.no_grad()

@@ -32,6 +32,9 @@ class Family(Protocol):
     def positions(self, core: Any, ids: Sequence[int], grids: Sequence[Grid]) -> Tensor:
         """Position ids of one sample as the language model's rotary embedding takes them, (..., 1, tokens)."""
 
+    def encode(self, core: Any, patches: Tensor, grid: tuple[int, int], merge: int) -> Tensor:
+        """The frozen encoder over frames of one size in one batch: (frames, features of a frame, width)."""
+
     def native_features(self, core: Any, media: Media) -> Tensor:
         """Output of transformers' own vision encoder, before the projector: (tokens or patches, width)."""
 

@@ -18,11 +18,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig
-from transformers.models.video_llama_3.modeling_video_llama_3 import apply_rotary_pos_emb_vision
 from transformers.utils import logging as transformers_logging
 
 from hazardline.errors import UserError
-from hazardline.vlm.attention import attend
 from hazardline.vlm.family import Family, family_named, family_of, placeholder_ids
 from hazardline.vlm.settings import LINEAR_LAYERS, Quantisation
 
@@ -157,18 +155,8 @@ def text_attention(model: nn.Module, name: str) -> Iterator[None]:
         config._attn_implementation = before
 
 
-def window_positions(rows: int, columns: int, merge: int) -> Tensor:
-    """Row and column of every patch in merge-window order: int64 (patches, 2)."""
-    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-
-    def ordered(plane: Tensor) -> Tensor:
-        return plane.view(rows // merge, merge, columns // merge, merge).permute(0, 2, 1, 3).reshape(-1)
-
-    return torch.stack([ordered(row), ordered(column)], dim=-1)
-
-
 def encode(model: nn.Module, patches: Tensor, grid: tuple[int, int], merge: int) -> Tensor:
-    """Run the vision encoder over frames of one size, all frames in one batch.
+    """Run the frozen vision encoder over frames of one size, all frames in one batch.
 
     The same function as the native tower (which attends within each frame of a ragged list), as a test holds.
 
@@ -179,49 +167,10 @@ def encode(model: nn.Module, patches: Tensor, grid: tuple[int, int], merge: int)
         merge: patches merged along each side.
 
     Returns:
-        (frames, tokens of a frame, vision hidden size).
+        (frames, features of a frame, vision hidden size): of tokens, or of patches where the projector merges them.
     """
-    patch_states = encode_patches(core_model(model).model.vision_model, patches, grid, merge)
-    return pool_windows(patch_states, merge)
-
-
-def encode_patches(tower: Any, patches: Tensor, grid: tuple[int, int], merge: int) -> Tensor:
-    """Patch states before merging: (frames, patches, vision hidden size), in merge-window order."""
-    frames, count, _ = patches.shape
-    states: Tensor = tower.embeddings(patches.flatten(0, 1).to(tower.dtype))
-    positions = window_positions(*grid, merge).to(states.device)
-    cos, sin = tower.rotary_pos_emb(states, positions)  # of one frame; broadcast over frames
-    width = states.shape[-1]
-    for layer in tower.encoder.layers:
-        attention = layer.self_attn
-        normed = layer.layer_norm1(states)
-        query, key, value = (
-            projection(normed).view(frames, count, attention.num_heads, attention.head_dim)
-            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-        )
-        query, key = apply_rotary_pos_emb_vision(query, key, cos, sin)
-        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        mixed = attend(query, key, value, None, attention.scaling)
-        states = states + attention.out_proj(mixed.transpose(1, 2).reshape(frames * count, width))
-        states = states + layer.mlp(layer.layer_norm2(states))
-    normalised: Tensor = tower.post_layernorm(states)
-    return normalised.view(frames, count, width)
-
-
-def pool_windows(states: Tensor, merge: int) -> Tensor:
-    """The tower's bilinear reduction of each merge window: (frames, patches, width) -> (frames, tokens, width).
-
-    Scale 1 / merge without anti-aliasing, as in transformers: the mean of the 2 x 2 patches in the middle of the window
-    (of all four for merge 2).
-    """
-    frames, count, width = states.shape
-    if merge == 1:
-        return states
-    windows = states.view(frames, count // merge**2, merge, merge, width)
-    if merge % 2:
-        return windows[:, :, merge // 2, merge // 2]
-    low, high = merge // 2 - 1, merge // 2 + 1
-    return windows[:, :, low:high, low:high].mean(dim=(2, 3))
+    core = core_model(model)
+    return family_of(core).encode(core, patches, grid, merge)
 
 
 def add_branch(model: nn.Module, name: str, settings: LoraSettings) -> PeftModel:

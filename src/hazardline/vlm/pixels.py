@@ -44,17 +44,21 @@ def frames_to_patches(frames: Frames, layout: Layout, indices: list[int]) -> Pat
         indices: the frames to cut, as `layout.sample` gives them.
 
     Returns:
-        float32 (len(indices), patches, channels * patch * patch), patches in merge-window order as transformers'
-        VideoLLaMA3 image processor emits them; RGB and brightness scaled to [-1, 1], differences times 3.
+        float32 (len(indices), patches, patch size), patches in merge-window order as transformers' image processors of
+        VideoLLaMA3 (channel, y, x) and Qwen2-VL (channel, repetition, y, x) emit them; RGB shifted and scaled as the
+        layout says, brightness to [-1, 1], differences times 3.
     """
     chosen = np.asarray(indices)
     planes = np.empty((len(chosen), *frames.shape[1:3], layout.num_channels), np.float32)
+    mean, std = np.float32(layout.pixel_mean), np.float32(layout.pixel_std)
     planes[..., :3] = _scaled(frames[chosen])
     if layout.channels == "rgb_motion":
         brightness = planes[..., :3] @ _LUMA
         for channel, lag in enumerate(_MOTION_LAGS, start=3):
             earlier = _scaled(frames[np.maximum(chosen - lag, 0)]) @ _LUMA
             planes[..., channel] = (brightness - earlier) * np.float32(_MOTION_GAIN)
+    if not (mean == 0.5).all() or not (std == 0.5).all():
+        planes[..., :3] = (planes[..., :3] * np.float32(0.5) + (np.float32(0.5) - mean)) / std
     rows, columns = layout.grid
     merge, patch = layout.merge, layout.patch_px
     blocks = planes.reshape(
@@ -62,6 +66,8 @@ def frames_to_patches(frames: Frames, layout: Layout, indices: list[int]) -> Pat
     )
     # (frame, block row, block column, row in block, column in block, channel, y, x)
     ordered = blocks.transpose(0, 1, 4, 2, 5, 7, 3, 6)
+    if layout.temporal_patch > 1:
+        ordered = np.repeat(ordered[:, :, :, :, :, :, None], layout.temporal_patch, axis=6)
     return np.ascontiguousarray(ordered.reshape(len(chosen), rows * columns, layout.patch_size))
 
 
