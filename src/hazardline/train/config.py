@@ -1,10 +1,10 @@
 """Settings of the train stage."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hazardline.bases.address import BaseAddress
 from hazardline.documents import Document
 from hazardline.tasks import TRAINED_ON, Branch, Task
 from hazardline.vlm.settings import LINEAR_LAYERS, LinearLayer, Quantisation
@@ -76,8 +76,8 @@ DEFAULT_EPOCHS = 12.0
 class TrainConfig(Document):
     """How the two branches are fine-tuned on the frozen base."""
 
-    base: Literal["pocket"] | Path = "pocket"
-    """`pocket` for the checkpoint inside the package, or the folder of another base checkpoint."""
+    base: BaseAddress = "pocket"
+    """`pocket`, `pocket-image`, a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; the same in all stages."""
     branches: dict[Branch, BranchConfig] = Field(
         default={"linguistic": BranchConfig(), "perception": BranchConfig()}, min_length=1
     )
