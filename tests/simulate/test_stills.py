@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(folder: Path, t
 
 
 def test_objects_are_where_the_truth_says(images: list[NativeClip]) -> None:
-    """Right of the ego vehicle is right in the picture (up to the camera's yaw); nearer is larger; order is by range."""
+    """What is far to the right of the ego vehicle is right in the picture; the nearest comes first."""
     beside = [
         (item.right_m / item.ahead_m, (item.box[0] + item.box[2]) / 2 - 0.5)
         for image in images
