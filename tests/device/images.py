@@ -14,6 +14,7 @@ from hazardline.progress import SilentReporter
 from hazardline.suites import HAZARDNET
 from hazardline.vlm.model import LoraSettings, add_branch, load_base, load_branches, save_branch
 from tests.video_files import moving_pictures
+from tests.vlm.small import spread_weights
 
 LIMITS = dict.fromkeys(HAZARDNET.tasks, 12) | {HAZARDNET.key_task: 160}
 
@@ -35,6 +36,14 @@ def write_image(path: Path, seed: int, width_px: int = 120, height_px: int = 90)
     return path
 
 
+def spread(base: Path) -> None:
+    """Larger random weights: fresh ones hardly look at an image, and would repeat one token whatever is wrong."""
+    model = load_base(base)
+    spread_weights(model)
+    model.model.language_model.norm.weight.data.mul_(10.0)
+    model.save_pretrained(base)
+
+
 def write_image_branch(base: Path, folder: Path, trains_projector: bool = False) -> Path:
     """A random branch as HazardNet trains one (section 4), far from the base."""
     settings = LoraSettings(4, 8, 0.0, targets=("q_proj", "v_proj"), trains_projector=trains_projector)
@@ -51,6 +60,7 @@ def write_image_branch(base: Path, folder: Path, trains_projector: bool = False)
 def make_image_bundle(root: Path) -> ImageModel:
     """Everything below a folder; the bundle is `bundle`."""
     write_random_image_base(root / "base")
+    spread(root / "base")
     adapter = write_image_branch(root / "base", root / "train" / "linguistic")
     prompts = HAZARDNET.prompts["hazardnet-short@1"]
     source = Source(
@@ -62,6 +72,7 @@ def make_image_bundle(root: Path) -> ImageModel:
             version=prompts.version,
             questions=prompts.questions,
             max_new_tokens=LIMITS,
+            schemas={task: dict(schema) for task, schema in HAZARDNET.schemas.items()},
         ),
     )
     model = load_branches(source.base, {"linguistic": adapter})
