@@ -17,7 +17,7 @@ KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
 """Bearer token for a Kubeflow Pipelines endpoint (`python -m pipelines submit`)."""
 
 S3_ENDPOINT = "HAZARDLINE_S3_ENDPOINT"
-"""Address of the S3 service for releases and checkpoints (default: AWS). Credentials are found as boto3 finds them."""
+"""Address of the S3 service for bases, checkpoints and releases (default: AWS). Credentials are boto3's affair."""
 
 
 def home() -> Path:

@@ -14,6 +14,13 @@ def test_rate_warms_up_and_falls_to_its_floor() -> None:
     assert rates[-1] == pytest.approx(1e-4)
 
 
+def test_a_line_falls_evenly_to_nothing() -> None:
+    rates = [learning_rate(step, 12, 1.0, 2, 0.0, "linear") for step in range(12)]
+    assert rates[:2] == [0.5, 1.0] and rates[-1] == 0
+    steps = [one - other for one, other in zip(rates[2:], rates[3:], strict=False)]
+    assert steps == pytest.approx([1 / 9] * 9)
+
+
 def test_a_run_shorter_than_its_warm_up_still_reaches_the_peak() -> None:
     assert learning_rate(2, 3, 1.0, 30, 0.1) == pytest.approx(1.0)
 

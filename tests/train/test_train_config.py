@@ -34,6 +34,13 @@ def test_a_branch_overrides_what_it_names() -> None:
     assert parse().steps_of("linguistic", 400) == 1200
 
 
+def test_warm_up_is_steps_or_a_share_of_them() -> None:
+    assert parse(warmup_steps=7).warmup_of(1000) == 7
+    assert parse(warmup_share=0.02).warmup_of(63) == 2
+    assert parse(warmup_share=0.1).warmup_of(5) == 1
+    assert parse(warmup_share=0.0).warmup_of(1000) == 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -49,6 +56,7 @@ def test_a_branch_overrides_what_it_names() -> None:
             "branches.perception: all task weights are 0",
         ),
         ({"clips_per_step": 2, "num_workers": 3}, "clips_per_step is below num_workers"),
+        ({"schedule": "step"}, "'cosine' or 'linear'"),
         ({"precision": "fp16"}, "'bf16' or 'fp32'"),
         ({"augmentation": {"crop_probability": 1.5}}, "augmentation.crop_probability"),
     ],

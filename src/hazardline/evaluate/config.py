@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from hazardline.bases.address import BaseAddress
 from hazardline.documents import Document
 
 
@@ -32,8 +33,8 @@ class CeilingConfig(Document):
 class EvaluateConfig(Document):
     """How the test set is answered and scored."""
 
-    base: str = "pocket"
-    """`pocket` for the checkpoint inside the package, or the folder of another base checkpoint."""
+    base: BaseAddress = "pocket"
+    """`pocket`, `pocket-image`, a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; the same in all stages."""
     num_workers: Annotated[int, Field(ge=1)] = 2
     """Processes that answer clips, one thread each."""
     max_new_tokens: AnswerLimits = AnswerLimits()

@@ -1,10 +1,10 @@
 """Settings of the export stage."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hazardline.bases.address import BaseAddress
 from hazardline.documents import Document
 from hazardline.evaluate.config import AnswerLimits
 
@@ -65,8 +65,8 @@ class ExportConfig(Document):
 
     name: Annotated[str, Field(min_length=1, max_length=100)] = "crashchat-pocket"
     """What the bundle calls itself."""
-    base: Literal["pocket"] | Path = "pocket"
-    """`pocket` for the checkpoint inside the package, or the folder of the other base checkpoint that train used."""
+    base: BaseAddress = "pocket"
+    """`pocket`, `pocket-image`, a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; the same in all stages."""
     decoder_bits: Literal[4, 8] = 8
     """Of a weight of the language model. Measured on the pocket base: 8 bits diverge by .0001 nats and agree on .997 of
     the tokens, 4 bits by .007 and on .943, which the quality gate refuses."""

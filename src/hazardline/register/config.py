@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hazardline.bases.address import BaseAddress
 from hazardline.documents import Document
 
 MODEL_NAME_PATTERN = r"[A-Za-z0-9_.-]{1,200}"
@@ -19,7 +20,7 @@ class RegisterConfig(Document):
     """Whether a candidate that passed the gate becomes champion. False only records it."""
     approval: Literal["automatic", "manual"] = "automatic"
     """`manual`: a candidate that passed waits until someone promotes it with the promote command."""
-    base: str = "pocket"
-    """`pocket` for the checkpoint inside the package, or the folder of another base checkpoint."""
+    base: BaseAddress = "pocket"
+    """`pocket`, `pocket-image`, a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; the same in all stages."""
     recipe: str = ""
     """The whole recipe as YAML text, kept with the version. The line fills it in: leave it out of a recipe file."""

@@ -7,27 +7,45 @@ from pathlib import Path
 from typing import Any
 
 import hazardline.pocket
+from hazardline.bases.address import POCKETS, Base, parse_base
+from hazardline.bases.fetch import fetch_base, prepare_folder
+from hazardline.bases.published import lacks_something, missing_shards
 from hazardline.errors import UserError
 from hazardline.files import canonical_json, digest_json, sha256_file
 
-POCKET_CHECKPOINT = Path(hazardline.pocket.__file__).parent / "checkpoint"
+POCKET_CHECKPOINT = Path(hazardline.pocket.__file__).parent / POCKETS["pocket"]
 _MODEL_FILES = ("config.json", "layout.json", "tokenizer.json")
 
 
 def base_folder(base: str | Path) -> Path:
-    """Folder of a base: `pocket` for the checkpoint inside the package, otherwise the path itself, absolute.
+    """Folder of a base (`hazardline.bases.address`), absolute; fetched first where it lies in S3 or on a hub.
+
+    A folder with published weights, without a layout, is completed in the cache and stays as it is.
 
     Raises:
-        UserError: the folder lacks a file that a base needs.
+        UserError: the address has no known form, the base cannot be reached, or lacks a file that it needs.
     """
-    folder = POCKET_CHECKPOINT if str(base) == "pocket" else Path(base).absolute()
-    missing = [name for name in _MODEL_FILES if not (folder / name).is_file()]
+    try:
+        parsed = parse_base(str(base))
+    except ValueError as error:
+        raise UserError(f"train.base: {error}") from None
+    folder = _local_folder(parsed)
+    missing = [name for name in _MODEL_FILES if not (folder / name).is_file()] or missing_shards(folder)
     if missing or not weight_files(folder):
         raise UserError(
             f"train.base: {folder} is no base checkpoint: {missing[0] if missing else 'model.safetensors'} is missing; "
-            f"expected {', '.join(_MODEL_FILES)} and weights in safetensors form of a VideoLLaMA3 model"
+            f"expected {', '.join(_MODEL_FILES)} and weights in safetensors form of a VideoLLaMA3 or Qwen2-VL model"
         )
     return folder
+
+
+def _local_folder(base: Base) -> Path:
+    if base.kind == "package":
+        return POCKET_CHECKPOINT.parent / base.place
+    if base.kind != "folder":
+        return fetch_base(base)
+    folder = Path(base.place).absolute()
+    return prepare_folder(folder) if weight_files(folder) and lacks_something(folder) else folder
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -43,7 +61,8 @@ def base_digest(folder: Path) -> str:
 
 def encoder_width(folder: Path) -> int:
     """Width of the vision encoder's output."""
-    width: int = _vision_config(folder)["hidden_size"]
+    vision = _vision_config(folder)
+    width: int = vision.get("embed_dim", vision["hidden_size"])  # Qwen2-VL's `hidden_size` is its projector's output
     return width
 
 
@@ -56,7 +75,7 @@ def encoder_digest(folder: Path) -> str:
     digest = hashlib.sha256(canonical_json(_vision_config(folder)))
     tensors = sorted(tensor for path in weight_files(folder) for tensor in _vision_tensors(path))
     if not tensors:
-        raise UserError(f"{folder}: no weights of a vision encoder; expected a VideoLLaMA3 checkpoint")
+        raise UserError(f"{folder}: no weights of a vision encoder; expected a VideoLLaMA3 or Qwen2-VL checkpoint")
     for name, kind, data in tensors:
         digest.update(f"{name}\0{kind}\0{hashlib.sha256(data).hexdigest()}\n".encode())
     return digest.hexdigest()
@@ -68,8 +87,13 @@ def _vision_config(folder: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(path.read_bytes())["vision_config"]
         config["hidden_size"] + 0
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: no configuration of a VideoLLaMA3 model ({error!r})") from None
+        raise UserError(f"{path}: no configuration of a VideoLLaMA3 or Qwen2-VL model ({error!r})") from None
     return config
+
+
+def _is_of_encoder(name: str) -> bool:
+    """Qwen2-VL keeps its projector, the merger, below its vision tower."""
+    return "vision_model." in name or ("visual." in name and "visual.merger." not in name)
 
 
 def _vision_tensors(path: Path) -> Iterator[tuple[str, str, bytes]]:
@@ -78,7 +102,7 @@ def _vision_tensors(path: Path) -> Iterator[tuple[str, str, bytes]]:
         try:
             length = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(length))
-            found = {name: entry for name, entry in header.items() if "vision_model." in name}
+            found = {name: entry for name, entry in header.items() if _is_of_encoder(name)}
             places = {name: entry["data_offsets"] for name, entry in found.items()}
         except (ValueError, KeyError, AttributeError, MemoryError) as error:
             raise UserError(f"{path}: not a safetensors file ({error!r})") from None

@@ -1,10 +1,11 @@
 """Settings of the train stage."""
 
-from pathlib import Path
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hazardline.bases.address import BaseAddress
 from hazardline.documents import Document
 from hazardline.tasks import TRAINED_ON, Branch, Task
 from hazardline.vlm.settings import LINEAR_LAYERS, LinearLayer, Quantisation
@@ -13,6 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Schedule = Literal["cosine", "linear"]
 
 
 class LoraConfig(Document):
@@ -76,8 +78,8 @@ DEFAULT_EPOCHS = 12.0
 class TrainConfig(Document):
     """How the two branches are fine-tuned on the frozen base."""
 
-    base: Literal["pocket"] | Path = "pocket"
-    """`pocket` for the checkpoint inside the package, or the folder of another base checkpoint."""
+    base: BaseAddress = "pocket"
+    """`pocket`, `pocket-image`, a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; the same in all stages."""
     branches: dict[Branch, BranchConfig] = Field(
         default={"linguistic": BranchConfig(), "perception": BranchConfig()}, min_length=1
     )
@@ -104,9 +106,14 @@ class TrainConfig(Document):
     parallelism: Literal["replicas", "zero1", "zero2", "zero3"] = "replicas"
     """What workers divide: clips alone, or with DeepSpeed also optimizer state (1), gradients (2), all weights (3)."""
     learning_rate: Positive = 2e-3
+    schedule: Schedule = "cosine"
+    """How the learning rate falls after the warm-up."""
     final_rate_share: Share = 0.03
-    """The cosine schedule ends at this share of the learning rate."""
+    """The schedule ends at this share of the learning rate."""
     warmup_steps: Annotated[int, Field(ge=0)] = 30
+    """Steps in which the learning rate rises, where `warmup_share` is absent."""
+    warmup_share: Share | None = None
+    """Instead of `warmup_steps`: share of a branch's steps, rounded up (Hugging Face's `warmup_ratio`)."""
     weight_decay: NotNegative = 0.05
     max_gradient_norm: Positive = 1.0
     task_weights: dict[Task, NotNegative] = Field(default={"crash_recognition": 4.0})
@@ -146,7 +153,7 @@ class TrainConfig(Document):
     What has no room is encoded when it is visited, once for all its questions.
     """
     encoder_processes: Count = 2
-    """Processes that encode the clips once, one thread each."""
+    """Processes that encode the clips once, one thread each, in turn on the GPUs of the machine."""
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
@@ -180,6 +187,10 @@ class TrainConfig(Document):
     def branch_learning_rate(self, branch: Branch) -> float:
         """Peak learning rate of a branch."""
         return self.branches[branch].learning_rate or self.learning_rate
+
+    def warmup_of(self, num_steps: int) -> int:
+        """Warm-up steps of a branch of so many steps."""
+        return self.warmup_steps if self.warmup_share is None else math.ceil(self.warmup_share * num_steps)
 
     def branch_lora(self, branch: Branch) -> LoraConfig:
         """LoRA settings of a branch."""

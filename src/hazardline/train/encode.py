@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 from hazardline.errors import UserError
@@ -132,11 +133,9 @@ def _encode_all(
 
         yield from encoder.encode_here(base, jobs, folder)
         return
+    context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
-        min(num_processes, len(jobs)) or 1,
-        multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(base, folder),
+        min(num_processes, len(jobs)) or 1, context, initializer=_start, initargs=(base, folder, context.Value("i", 0))
     )
     try:
         for future in as_completed([pool.submit(_encode, job) for job in jobs]):
@@ -145,11 +144,13 @@ def _encode_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _start(base: Path, folder: Path) -> None:
+def _start(base: Path, folder: Path, started: Synchronized) -> None:
     """Load the encoder; torch is imported in the processes of the pool alone."""
     from hazardline.train import encoder
 
-    encoder.start(base, folder)
+    with started.get_lock():
+        number, started.value = started.value, started.value + 1
+    encoder.start(base, folder, number)
 
 
 def _encode(job: EncodingJob) -> tuple[str, ClipFeatures]:

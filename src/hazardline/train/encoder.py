@@ -21,12 +21,13 @@ class Encoder:
     """The frozen vision encoder of a base."""
 
     def __init__(self, base: Path) -> None:
-        """Load the base; only the vision encoder stays in memory."""
+        """Load the base; only the vision encoder stays in memory, on a GPU where there is one."""
         self.layout = Layout.read(base / LAYOUT_NAME)
-        model = load_base(base)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_base(base, torch.bfloat16 if self._device.type == "cuda" else torch.float32)
         model.model.language_model = None
         model.lm_head = None
-        self._model = model
+        self._model = model.to(self._device)
 
     @torch.inference_mode()
     def encode(self, frames: Frames, variant: Variant) -> Features:
@@ -35,15 +36,22 @@ class Encoder:
         Args:
             frames: uint8 (T, height, width, 3) at the layout's motion rate.
             variant: phase and mirroring.
+
+        Raises:
+            UserError: a feature is beyond what fp16 holds.
         """
         indices = self.layout.sample(len(frames), variant.phase)
         seen = frames[:, :, ::-1] if variant.is_mirrored else frames
         parts = []
         for start in range(0, len(indices), FRAMES_PER_BATCH):
-            patches = frames_to_patches(seen, self.layout, indices[start : start + FRAMES_PER_BATCH])
-            with torch.autocast("cpu", torch.bfloat16):
-                states = encode(self._model, torch.from_numpy(patches), self.layout.grid, self.layout.merge)
-            parts.append(states.to(torch.float16).numpy())
+            chosen = indices[start : start + FRAMES_PER_BATCH]
+            patches = torch.from_numpy(frames_to_patches(seen, self.layout, chosen)).to(self._device)
+            with torch.autocast(self._device.type, torch.bfloat16):
+                states = encode(self._model, patches, self.layout.grid, self.layout.merge)
+            half = states.to("cpu", torch.float16)
+            if not half.isfinite().all():
+                raise UserError("the base's vision features are too large for fp16, in which they are kept")
+            parts.append(half.numpy())
         return np.concatenate(parts)
 
 
@@ -99,10 +107,12 @@ _encoder: Encoder
 _folder: Path
 
 
-def start(base: Path, folder: Path) -> None:
-    """Make a process ready: load the encoder."""
+def start(base: Path, folder: Path, number: int) -> None:
+    """Make a process ready: load the encoder, the processes in turn on the GPUs of this machine."""
     global _encoder, _folder
     torch.set_num_threads(1)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number % torch.cuda.device_count())
     _encoder, _folder = Encoder(base), folder
 
 

@@ -214,8 +214,9 @@ def _take_step(branch: Branch, learner: Learner, state: TrainingState, workers: 
         state.step,
         branch.num_steps,
         config.branch_learning_rate(job.branch),
-        config.warmup_steps,
+        config.warmup_of(branch.num_steps),
         config.final_rate_share,
+        config.schedule,
     )
     result = optimizer_step(
         learner.compute,

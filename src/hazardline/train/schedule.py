@@ -5,14 +5,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hazardline.train.config import Schedule
 
-def learning_rate(step: int, num_steps: int, peak: float, warmup_steps: int, final_share: float) -> float:
-    """Rate of a step (from 0): linear warm-up, then a cosine from the peak to `final_share` of it."""
+
+def learning_rate(
+    step: int, num_steps: int, peak: float, warmup_steps: int, final_share: float, schedule: Schedule = "cosine"
+) -> float:
+    """Rate of a step (from 0): linear warm-up, then a cosine or a line from the peak to `final_share` of it."""
     warmup = min(warmup_steps, num_steps)
     if step < warmup:
         return peak * (step + 1) / warmup
     progress = (step - warmup) / max(1, num_steps - warmup - 1)
-    return peak * (final_share + (1 - final_share) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    left = 1 - min(1.0, progress)
+    if schedule == "cosine":
+        left = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return peak * (final_share + (1 - final_share) * left)
 
 
 def visits_of_step(step: int, num_clips: int, clips_per_step: int, seed: Sequence[int]) -> list[tuple[int, int]]:

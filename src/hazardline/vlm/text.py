@@ -57,13 +57,14 @@ class Prompter:
         """Ids of the prompt up to the question: for every frame its placeholder tokens and its time."""
         layout = self.layout
         ids = self.encode(layout.prompt_start)
-        separator = self.encode(layout.frame_separator) if layout.frame_separator else []
         pads = [self.video_id] * layout.tokens_per_frame
         for number, time_s in enumerate(times_s):
-            if number:
-                ids += separator
-            tag = self.encode(layout.time_format.format(time=time_s))
-            ids += tag + pads if layout.time_position == "before" else pads + tag
+            separator = layout.frame_separator if number else ""
+            tag = layout.time_format.format(time=time_s)
+            if layout.time_position == "before":  # one text between placeholders: BPE may merge over their boundary
+                ids += self.encode(separator + tag) + pads
+            else:
+                ids += self.encode(separator) + pads + self.encode(tag)
         return ids
 
     def question(self, text: str) -> list[int]:
