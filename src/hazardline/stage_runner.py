@@ -30,6 +30,7 @@ USER_ERROR_STATUS = 2
 _LONGEST_NAME_BYTES = 255
 DEPENDENCIES = (
     "av",
+    "llguidance",
     "mlflow",
     "numpy",
     "onnx",

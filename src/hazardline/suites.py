@@ -4,8 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hazardline.hazardnet import CLASSIFICATION, HAZARDNET_PROMPTS, HAZARDNET_TASKS, SCHEMAS
-from hazardline.tasks import ANSWERED_BY, LOCALIZATION_TASKS, PROMPTS, TASKS, TRAINED_ON, Branch, PromptSet, Task
+from hazardline.hazardnet import CLASSIFICATION, HAZARDNET_PROMPTS, HAZARDNET_TASKS, SCHEMAS, parse_classification
+from hazardline.tasks import (
+    ANSWERED_BY,
+    LOCALIZATION_TASKS,
+    PROMPTS,
+    TASKS,
+    TRAINED_ON,
+    Branch,
+    PromptSet,
+    Task,
+    parse_recognition,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,12 @@ class Suite:
     def first_pass(self) -> tuple[Task, ...]:
         """Tasks that are asked of every clip."""
         return tuple(task for task in self.tasks if task not in self.second_pass)
+
+    def says_yes(self, answer: str) -> bool:
+        """Whether an answer to the key task says that there is a crash, or a risk; False for one that says nothing."""
+        if self.key_task == CLASSIFICATION:
+            return (parse_classification(answer) or {}).get("IsThereRisk") == "Yes"
+        return parse_recognition(answer) is True
 
 
 CRASHCHAT = Suite("crashchat", PROMPTS, TASKS, TRAINED_ON, ANSWERED_BY, "crash_recognition", LOCALIZATION_TASKS)

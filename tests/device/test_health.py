@@ -43,7 +43,8 @@ RIGHT = {"crash_recognition": "Yes", "cause_reasoning": "speeding.", "crash_loca
     ],
 )
 def test_judge(found: ProbeReport, min_equal_share: float, reasons: list[str]) -> None:
-    verdict = judge(found, [CRASH, NORMAL], min_equal_share, HealthLimits(max_answer_s=3.0, max_memory_mb=500.0))
+    limits = HealthLimits(max_answer_s=3.0, max_memory_mb=500.0)
+    verdict = judge(found, [CRASH, NORMAL], min_equal_share, limits, "crash_recognition")
     assert verdict.passed == (not reasons)
     assert len(verdict.reasons) == len(reasons)
     for said, expected in zip(verdict.reasons, reasons, strict=True):

@@ -28,9 +28,11 @@ def scene(clip_id: str, label: str, video: Path) -> dict[str, object]:
     return {**row, "perceptual_hashes": []}
 
 
-def question(clip_id: str, split: str) -> dict[str, object]:
-    texts = {name: "x" for name in QA.schema.names}
-    return {**texts, "qa_id": f"{clip_id}/t", "clip_id": clip_id, "split": split, "is_positive": True}
+def question(clip_id: str, label: str, split: str) -> dict[str, object]:
+    row = {"qa_id": f"{clip_id}/crash_recognition", "clip_id": clip_id, "split": split, "task": "crash_recognition"}
+    answer = "Yes" if label == "crash" else "No"
+    texts = {"question": "Crash?", "answer": answer, "annotator": "x", "prompt_version": "crashchat-short@1"}
+    return {**row, **texts, "is_positive": label == "crash"}
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Path
         (tmp_path / f"{clip_id}.mp4").write_bytes(noise(clip_id, 2000))
     rows = [scene(clip_id, label, tmp_path / f"{clip_id}.mp4") for clip_id, (label, _) in CLIPS.items()]
     write_table(SCENES, folders["ingest"], rows)
-    write_table(QA, folders["synthesize"], [question(clip_id, split) for clip_id, (_, split) in CLIPS.items()])
+    write_table(QA, folders["synthesize"], [question(clip_id, *kind) for clip_id, kind in CLIPS.items()])
     write_json(folders["register"] / "registration.json", {"promoted": True, "version": 1})
     write_json(folders["export"] / "parity.json", {})
     write_bundle(folders["export"] / "bundle")
@@ -119,6 +121,6 @@ def test_a_repository_made_anew_is_explained(inputs: Mapping[str, Path], config:
 
 def test_a_split_without_test_clips_is_named(inputs: Mapping[str, Path], config: DeviceConfig, tmp_path: Path) -> None:
     release(inputs)
-    write_table(QA, inputs["synthesize"], [question(clip_id, "train") for clip_id in CLIPS])
+    write_table(QA, inputs["synthesize"], [question(clip_id, "crash", "train") for clip_id in CLIPS])
     with pytest.raises(UserError, match="has no clip in the test split"):
         run(config, inputs, tmp_path / "out", SilentReporter())

@@ -1,5 +1,6 @@
 """The stage as the line runs it, and that it refuses what does not belong together."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from hazardline.device.bundle import MANIFEST_NAME, verify_bundle
-from hazardline.device.manifest import GOLDEN_NAME, BundleManifest, GoldenSet, Quantisation
+from hazardline.device.manifest import GOLDEN_NAME, PROMPTS_NAME, BundleManifest, GoldenSet, Quantisation
 from hazardline.device.runtime import Bundle
 from hazardline.errors import UserError
 from hazardline.evaluate.document import EVALUATION_NAME, Evaluation
@@ -66,6 +67,13 @@ def test_golden_answers_are_those_of_the_bundle(exported: tuple[Path, dict[str, 
     bundle = Bundle.open(folder)
     assert [bundle.answer(folder / clip.path).answers for clip in golden.clips] == [c.answers for c in golden.clips]
     assert {clip.answers["crash_recognition"] for clip in golden.clips} == {"Yes", "No"}
+    assert all(clip.is_crash == (clip.answers["crash_recognition"] == "Yes") for clip in golden.clips)
+
+
+def test_a_device_of_before_can_read_a_bundle_of_clips(exported: tuple[Path, dict[str, Any]]) -> None:
+    folder = exported[0] / "bundle"
+    assert set(json.loads((folder / GOLDEN_NAME).read_bytes())) == {"version", "min_equal_share", "clips"}
+    assert set(json.loads((folder / PROMPTS_NAME).read_bytes())) == {"version", "questions", "max_new_tokens"}
 
 
 def test_two_exports_of_the_same_adapters_have_the_same_bytes(

@@ -14,6 +14,7 @@ from hazardline.export.config import StructuralLimits
 from hazardline.export.golden import alternating
 from hazardline.export.structural import check_structure
 from hazardline.progress import SilentReporter
+from hazardline.suites import CRASHCHAT
 from tests.export.conftest import Line
 
 
@@ -38,7 +39,7 @@ def disturb(path: Path, share: float, seed: int = 0) -> None:
 def test_a_corrupted_weight_closes_the_gate(line: Line, floating: Path, tmp_path: Path, file: str, part: str) -> None:
     shutil.copytree(floating, tmp_path / "bundle")
     disturb(tmp_path / "bundle" / file, 0.01)
-    clips = alternating(line.splits.validation, 1)
+    clips = alternating(line.splits.validation, CRASHCHAT, 1)
     with pytest.raises(UserError, match=rf"structural gate is closed.*{part} differs by .* allowed are 1e-04"):
         check_structure(line.model, Bundle.open(tmp_path / "bundle"), clips, StructuralLimits(), SilentReporter())
 
@@ -46,7 +47,7 @@ def test_a_corrupted_weight_closes_the_gate(line: Line, floating: Path, tmp_path
 def test_swapped_adapters_close_the_gate(line: Line, floating: Path, tmp_path: Path) -> None:
     shutil.copytree(floating, tmp_path / "bundle")
     shutil.copy(floating / "perception.onnx_adapter", tmp_path / "bundle" / "linguistic.onnx_adapter")
-    clips = alternating(line.splits.validation, 1)
+    clips = alternating(line.splits.validation, CRASHCHAT, 1)
     with pytest.raises(UserError, match=r"decoder linguistic differs by") as caught:
         check_structure(line.model, Bundle.open(tmp_path / "bundle"), clips, StructuralLimits(), SilentReporter())
     assert "decoder perception" not in str(caught.value)
@@ -55,6 +56,6 @@ def test_swapped_adapters_close_the_gate(line: Line, floating: Path, tmp_path: P
 def test_logits_that_are_no_numbers_close_the_gate(line: Line, floating: Path, tmp_path: Path) -> None:
     shutil.copytree(floating, tmp_path / "bundle")
     disturb(tmp_path / "bundle" / "vision.onnx", float("nan"))
-    clips = alternating(line.splits.validation, 1)
+    clips = alternating(line.splits.validation, CRASHCHAT, 1)
     with pytest.raises(UserError, match="vision encoder differs by"):
         check_structure(line.model, Bundle.open(tmp_path / "bundle"), clips, StructuralLimits(), SilentReporter())

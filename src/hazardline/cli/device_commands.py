@@ -18,7 +18,7 @@ StateOption = Annotated[
 def device(
     context: typer.Context, out: OutOption = None, recipe: RecipeOption = None, inputs: InputOption = None
 ) -> None:
-    """Update a device from the repository, check its health, and ask it the six tasks."""
+    """Update a device from the repository, check its health, and ask it its tasks."""
     if context.invoked_subcommand is None:
         from hazardline.cli.by_hand import run_stage_by_hand
 
@@ -83,10 +83,10 @@ def show_status(state: StateOption = None) -> None:
 @app.command("infer")
 def infer(
     bundle: Annotated[Path, typer.Option(help="Folder of a bundle: an export's `bundle`, or a slot.")],
-    clip: Annotated[Path, typer.Option(help="Video file.")],
+    clip: Annotated[Path, typer.Option(help="Video or image file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
-    """Answer the six tasks about a clip with ONNX Runtime alone."""
+    """Answer a bundle's tasks about a clip or an image with ONNX Runtime alone."""
     from hazardline.device.bundle import verify_bundle
     from hazardline.device.infer import infer_command
 

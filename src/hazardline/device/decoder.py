@@ -100,6 +100,7 @@ class Decoder:
         inputs = {item.name: item for item in session.get_inputs()}
         self.hidden_size: int = inputs["inputs_embeds"].shape[-1]
         self.position_axes: int = inputs["position_ids"].shape[0]
+        self.vocab_size: int = session.get_outputs()[0].shape[-1]
         self._past_names = [name for name in inputs if name.startswith("past.")]
         self._outputs = [item.name for item in session.get_outputs()]
         _, heads, _, head_size = inputs[self._past_names[0]].shape

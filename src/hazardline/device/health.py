@@ -20,6 +20,7 @@ from hazardline.device.manifest import GOLDEN_NAME, GoldenClip, GoldenSet
 from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.files import write_json
+from hazardline.tasks import Task
 
 PROBE_COMMAND = (sys.executable, "-m", "hazardline.device.probe")
 _TAIL_CHARACTERS = 2000
@@ -112,16 +113,16 @@ def check_health(
         report = probe(bundle, [bundle / clip.path for clip in clips], limits.timeout_s, command)
     except UserError as error:
         return HealthResult(False, (str(error),))
-    return judge(report, clips, golden.min_equal_share, limits)
+    return judge(report, clips, golden.min_equal_share, limits, golden.key_task)
 
 
 def judge(
-    report: ProbeReport, golden: Sequence[GoldenClip], min_equal_share: float, limits: HealthLimits
+    report: ProbeReport, golden: Sequence[GoldenClip], min_equal_share: float, limits: HealthLimits, key_task: Task
 ) -> HealthResult:
     """Hold a report against the answers of the exporter and the limits of the device.
 
-    Every recognition answer must be the exporter's, and of all answers at least `min_equal_share`. An answer that is
-    missing, or that the exporter did not get, counts as a wrong one.
+    Every answer to the key task must be the exporter's, and of all answers at least `min_equal_share`. An answer that
+    is missing, or that the exporter did not get, counts as a wrong one.
     """
     reasons = []
     num_equal = num_answers = 0
@@ -130,9 +131,9 @@ def judge(
         wanted = {str(task): answer for task, answer in expected.answers.items()}
         equal = {task for task in tasks if said.answers.get(task) == wanted.get(task)}
         num_equal, num_answers = num_equal + len(equal), num_answers + len(tasks)
-        if "crash_recognition" not in equal:
-            answer = said.answers.get("crash_recognition")
-            reasons.append(f"{expected.path}: recognition answer {answer!r}, the exporter got another one")
+        if key_task not in equal:
+            answer = said.answers.get(key_task)
+            reasons.append(f"{expected.path}: {key_task} answer {answer!r}, the exporter got another one")
     if num_equal < min_equal_share * num_answers:
         reasons.append(f"{num_equal} of {num_answers} answers are the exporter's, expected {min_equal_share:.0%}")
     slowest_s = max(clip.latency_s for clip in report.clips)

@@ -1,4 +1,4 @@
-"""`hazardline device infer`: the answers of a bundle to one clip, with what they cost."""
+"""`hazardline device infer`: the answers of a bundle to one clip or image, with what they cost."""
 
 import json
 import resource
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hazardline.device.runtime import Bundle, ClipAnswers
-from hazardline.tasks import TASKS
+from hazardline.hazardnet import CLASSIFICATION, parse_classification
+from hazardline.tasks import Task
 
 _NOT_ASKED = "(not asked: recognition did not say Yes)"
 
@@ -20,6 +21,8 @@ class Inference:
 
     bundle_name: str
     bundle_version: str
+    tasks: tuple[Task, ...]
+    """What a device asks."""
     said: ClipAnswers
     load_s: float
     peak_memory_mb: float
@@ -30,8 +33,8 @@ class Inference:
         """As JSON."""
         return {
             "bundle": {"name": self.bundle_name, "version": self.bundle_version},
-            "answers": {task: self.said.answers.get(task) for task in TASKS},
-            "crash_log_odds": self.said.crash_log_odds,
+            "answers": {task: self.said.answers.get(task) for task in self.tasks},
+            **({} if self.said.crash_log_odds is None else {"crash_log_odds": self.said.crash_log_odds}),
             "latency_ms": {
                 "load": round(self.load_s * 1e3, 1),
                 **{name.removesuffix("_s"): round(value * 1e3, 1) for name, value in asdict(self.said.timings).items()},
@@ -46,9 +49,10 @@ class Inference:
     def table(self) -> str:
         """For people."""
         data = self.data()
-        width = max(len(task) for task in TASKS)
+        rows = [row for task in self.tasks for row in self._rows(task)]
+        width = max(len(name) for name, _ in rows)
         lines = [f"bundle {self.bundle_name} {self.bundle_version}"]
-        lines += [f"  {task:<{width}}  {data['answers'][task] or _NOT_ASKED}" for task in TASKS]
+        lines += [f"  {name:<{width}}  {text}" for name, text in rows]
         latency = ", ".join(f"{name} {value:.0f} ms" for name, value in data["latency_ms"].items())
         lines.append(f"latency: {latency}")
         lines.append(
@@ -58,13 +62,19 @@ class Inference:
         )
         return "\n".join(lines)
 
+    def _rows(self, task: Task) -> list[tuple[str, str]]:
+        """Names and texts of an answer: one, or the fields of a classification that can be read."""
+        answer = self.said.answers.get(task)
+        fields = parse_classification(answer) if answer and task == CLASSIFICATION else None
+        return list(fields.items()) if fields else [(task, answer or _NOT_ASKED)]
+
 
 def infer(bundle: Path, clip: Path) -> Inference:
-    """Open a bundle and answer the six tasks about a clip.
+    """Open a bundle and answer its tasks about a clip.
 
     Args:
         bundle: folder of a bundle.
-        clip: video file.
+        clip: video or image file.
 
     Raises:
         UserError: the bundle is incomplete, or the video cannot be decoded.
@@ -76,6 +86,7 @@ def infer(bundle: Path, clip: Path) -> Inference:
     return Inference(
         bundle_name=opened.manifest.name,
         bundle_version=opened.manifest.version,
+        tasks=opened.tasks,
         said=said,
         load_s=load_s,
         peak_memory_mb=peak_memory_mb(),

@@ -3,12 +3,13 @@
 Export writes it, a device reads it. No torch.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hazardline.documents import Document
 from hazardline.release.document import RelativePath, Sha256, Size
+from hazardline.suites import CRASHCHAT
 from hazardline.tasks import Branch, Task
 
 VISION_NAME = "vision.onnx"
@@ -88,11 +89,17 @@ class BundleManifest(Document):
 
 
 class Prompts(Document):
-    """`prompts.json`: the questions, and how long an answer may be."""
+    """`prompts.json`: the questions, how long an answer may be, and what form it has.
+
+    Keys that came later are left out where they say nothing, so that devices of before read a bundle without them.
+    """
 
     version: str
     questions: dict[Task, str]
+    """Of the tasks that are asked alike of every clip: those that a device asks by itself."""
     max_new_tokens: dict[Task, Annotated[int, Field(ge=1)]]
+    schemas: dict[Task, dict[str, Any]] = Field(default_factory=dict, exclude_if=lambda schemas: not schemas)
+    """JSON schema of tasks whose answers are decoded under one."""
 
 
 class GoldenClip(Document):
@@ -101,8 +108,9 @@ class GoldenClip(Document):
     path: RelativePath
     """Below the bundle."""
     is_crash: bool
+    """What the reference says: a crash, or in an image a risk."""
     answers: dict[Task, str]
-    """Tasks that were asked; the localization tasks only where recognition said Yes."""
+    """Tasks that were asked; those of the second pass only where the key task's answer was Yes."""
 
 
 class GoldenSet(Document):
@@ -110,5 +118,6 @@ class GoldenSet(Document):
 
     version: Literal["golden@1"] = "golden@1"
     min_equal_share: Annotated[float, Field(ge=0, le=1)]
-    """Other processors round differently: this share of all answers must be equal, every recognition answer must be."""
+    """Other processors round differently: this share of all answers must be equal, all of the key task must be."""
+    key_task: Task = Field(default=CRASHCHAT.key_task, exclude_if=lambda task: task == CRASHCHAT.key_task)
     clips: Annotated[tuple[GoldenClip, ...], Field(min_length=1)]

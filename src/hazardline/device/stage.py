@@ -17,6 +17,7 @@ from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.progress import Reporter
 from hazardline.release.document import RELEASE_NAME, ReleaseReport
+from hazardline.suites import suite_of
 
 DEVICE_NAME = "device.json"
 
@@ -115,16 +116,24 @@ def _report(outcome: UpdateOutcome | None, answered: ProbeReport | None, names: 
 
 
 def _test_clips(inputs: Mapping[str, Path], num_clips: int) -> dict[str, Path]:
-    """A few clips of the test split, crashes and others in turn, in the order of their names."""
+    """A few clips of the test split, those with a crash or a risk and others in turn, in the order of their names."""
     from hazardline.tables import QA, SCENES, read_table
 
-    tested = {row["clip_id"] for row in read_table(QA, inputs["synthesize"]) if row["split"] == "test"}
+    rows = [row for row in read_table(QA, inputs["synthesize"]) if row["split"] == "test"]
+    tested = {row["clip_id"] for row in rows}
+    hazards = {row["clip_id"] for row in rows if _says_yes(row)}
     scenes = [row for row in read_table(SCENES, inputs["ingest"]) if row["clip_id"] in tested]
     if not scenes:
         raise UserError(f"{inputs['synthesize']}: has no clip in the test split, so the device has nothing to answer")
-    crashes = [row for row in scenes if row["label"] == "crash"]
-    others = [row for row in scenes if row["label"] != "crash"]
+    hazardous = [row for row in scenes if row["clip_id"] in hazards]
+    others = [row for row in scenes if row["clip_id"] not in hazards]
     ordered = []
-    for index in range(max(len(crashes), len(others))):
-        ordered += crashes[index : index + 1] + others[index : index + 1]
+    for index in range(max(len(hazardous), len(others))):
+        ordered += hazardous[index : index + 1] + others[index : index + 1]
     return {row["clip_id"]: Path(row["video_uri"].removeprefix("file://")) for row in ordered[:num_clips]}
+
+
+def _says_yes(row: Mapping[str, Any]) -> bool:
+    """Whether a question-answer pair says that there is a crash, or a risk."""
+    suite = suite_of(row["prompt_version"])
+    return row["task"] == suite.key_task and suite.says_yes(row["answer"])

@@ -1,7 +1,7 @@
 """Worker processes that answer test clips with bundles, as a device would: ONNX Runtime, one thread each, no torch."""
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -14,15 +14,17 @@ import numpy.typing as npt
 from hazardline.device.answer import forced_logits
 from hazardline.device.runtime import Bundle, ClipAnswers, Pass, SeenClip
 from hazardline.errors import UserError
-from hazardline.tasks import LOCALIZATION_TASKS, TASKS, Branch, Task, parse_recognition
+from hazardline.tasks import Branch, Task
 
 
 @dataclass(frozen=True)
 class Job:
-    """A clip to answer."""
+    """A clip or an image to answer."""
 
     clip_id: str
     video: Path
+    questions: dict[Task, str]
+    """Of every task that has a reference, and of those that the bundle holds."""
     references: dict[Task, str]
     is_forced: bool
     """Whether both bundles are also led along the reference answers."""
@@ -43,9 +45,9 @@ class Result:
 
     clip_id: str
     answers: dict[Task, str]
-    """Every task that has a reference, and the localization tasks wherever recognition said Yes."""
-    crash_log_odds: float
-    says_yes: bool
+    """Every task that has a reference, and those of the second pass wherever the key task's answer was Yes."""
+    crash_log_odds: float | None
+    """None of images."""
     forced: Forced
 
 
@@ -91,33 +93,32 @@ def answer_plainly(video: Path) -> ClipAnswers:
 def answer_job(job: Job) -> Result:
     """Answer a clip in a worker process.
 
-    As evaluation does, the localization tasks are also asked where there is a reference although recognition said No.
+    As evaluation does, the tasks of the second pass are also asked where there is a reference although the key task's
+    answer was No.
     """
     worker = _opened()
     quantised, floating = worker.quantised, worker.floating
-    seen = quantised.see(job.video)
-    first_pass = [task for task in TASKS if task not in LOCALIZATION_TASKS]
-    passes = {"linguistic": quantised.read("linguistic", seen)}
-    generated = quantised.ask(passes["linguistic"], first_pass)
+    suite, seen = quantised.suite, quantised.see(job.video)
+    first_pass = [task for task in suite.first_pass if task in job.questions]
+    passes: dict[Branch, Pass] = {"linguistic": quantised.read("linguistic", seen)}
+    generated = quantised.ask(passes["linguistic"], first_pass, job.questions)
     answers = {task: quantised.prompter.decode(item.ids) for task, item in generated.items()}
-    says_yes = parse_recognition(answers["crash_recognition"]) is True
-    second_pass = [task for task in LOCALIZATION_TASKS if says_yes or task in job.references]
+    says_yes = suite.says_yes(answers[suite.key_task])
+    second_pass = [task for task in suite.second_pass if says_yes or task in job.references]
     if second_pass:
         branch = quantised.branch_for(second_pass[0])
         if branch not in passes:
             passes[branch] = quantised.read(branch, seen)
-        found = quantised.ask(passes[branch], second_pass)
+        found = quantised.ask(passes[branch], second_pass, job.questions)
         answers |= {task: quantised.prompter.decode(item.ids) for task, item in found.items()}
-    logits = generated["crash_recognition"].first_logits
     forced = Forced()
     if job.is_forced:
         assert floating is not None, "forced jobs need both bundles"
-        forced = _force(quantised, floating, passes, seen, job.references)
+        forced = _force(quantised, floating, passes, seen, job)
     return Result(
         clip_id=job.clip_id,
-        answers={task: answers[task] for task in TASKS if task in answers},
-        crash_log_odds=float(logits[quantised.prompter.yes_id] - logits[quantised.prompter.no_id]),
-        says_yes=says_yes,
+        answers={task: answers[task] for task in suite.tasks if task in answers},
+        crash_log_odds=quantised.crash_log_odds(generated),
         forced=forced,
     )
 
@@ -133,18 +134,16 @@ def _opened() -> _Worker:
     return _worker
 
 
-def _force(
-    quantised: Bundle, floating: Bundle, passes: dict[str, Pass], seen: SeenClip, references: dict[Task, str]
-) -> Forced:
+def _force(quantised: Bundle, floating: Bundle, passes: dict[Branch, Pass], seen: SeenClip, job: Job) -> Forced:
     """Divergence and agreement of the two bundles on the reference answers, each branch on its own tasks."""
     total = Forced()
     by_branch: dict[Branch, list[Task]] = {}
-    for task in TASKS:
-        if task in references:
+    for task in quantised.suite.tasks:
+        if task in job.references:
             by_branch.setdefault(quantised.branch_for(task), []).append(task)
     for branch, tasks in by_branch.items():
-        prompter, questions = quantised.prompter, quantised.prompts.questions
-        turns = [(prompter.question(questions[task]), prompter.answer(references[task])) for task in tasks]
+        prompter = quantised.prompter
+        turns = [(prompter.question(job.questions[task]), prompter.answer(job.references[task])) for task in tasks]
         mine, theirs = (
             np.concatenate(forced_logits(bundle.decoder, branch, read.prefix, bundle.embed, turns))
             for bundle, read in ((quantised, passes[branch]), (floating, floating.read(branch, seen)))
@@ -174,12 +173,3 @@ def spread(num_items: int, num_wanted: int) -> set[int]:
     """Indices of `num_wanted` items (all, if there are fewer) spread evenly over a sequence."""
     count = min(num_items, num_wanted)
     return {round(index * num_items / count) for index in range(count)} if count else set()
-
-
-def jobs_of(clips: Sequence[tuple[str, Path, dict[Task, str]]], num_forced: int) -> list[Job]:
-    """Jobs for clips (id, video, reference answers); some of them forced."""
-    forced = spread(len(clips), num_forced)
-    return [
-        Job(clip_id, video, dict(references), index in forced)
-        for index, (clip_id, video, references) in enumerate(clips)
-    ]

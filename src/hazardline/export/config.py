@@ -19,7 +19,7 @@ class StructuralLimits(Document):
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
     """Largest difference allowed, as a share of the largest absolute value that PyTorch gives for the same part."""
     num_clips: Count = 6
-    """Validation clips that both run, half of them crashes."""
+    """Validation clips that both run, half of them with a crash, or a risk."""
 
 
 class QualityLimits(Document):
@@ -55,9 +55,9 @@ class GoldenConfig(Document):
     """Half of them with the answer Yes, if there are so many; the surest answers, since other processors round
     differently."""
     num_candidates: Count = 16
-    """Validation clips that are looked at for them, half of them crashes."""
+    """Validation clips that are looked at for them, half of them with a crash, or a risk."""
     min_equal_share: Share = 0.8
-    """Share of all answers that a device must get; the recognition answers must all be equal."""
+    """Share of all answers that a device must get; those to the suite's key task must all be equal."""
 
 
 class ExportConfig(Document):

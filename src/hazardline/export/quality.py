@@ -17,7 +17,7 @@ from hazardline.evaluate.scores import single
 from hazardline.evaluate.scoring import Canon, score_clips, score_rows
 from hazardline.evaluate.slices import parts
 from hazardline.evaluate.testset import Splits
-from hazardline.export.answering import Result, answer_job, jobs_of, worker_pool
+from hazardline.export.answering import Job, Result, answer_job, spread, worker_pool
 from hazardline.export.config import ExportConfig
 from hazardline.export.document import MetricDrop, Quality, SliceDrop
 from hazardline.progress import Reporter
@@ -95,8 +95,7 @@ def answer_test_set(
     quantised: Path, floating: Path, splits: Splits, config: ExportConfig, reporter: Reporter
 ) -> list[Result]:
     """The answers of the quantised bundle to every test clip, in the order of the clips."""
-    clips = [(clip.clip_id, clip.video, clip.references) for clip in splits.test]
-    jobs = jobs_of(clips, config.quality.num_forced_clips)
+    jobs = jobs_of(splits, config.quality.num_forced_clips)
     reporter.phase("quality gate", len(jobs))
     results = []
     with worker_pool(quantised, floating, config.num_workers) as pool:
@@ -104,6 +103,15 @@ def answer_test_set(
             results.append(result)
             reporter.advance()
     return results
+
+
+def jobs_of(splits: Splits, num_forced: int) -> list[Job]:
+    """A job for every test clip, in their order; some of them forced."""
+    forced = spread(len(splits.test), num_forced)
+    return [
+        Job(clip.clip_id, clip.video, dict(splits.questions), dict(clip.references), index in forced)
+        for index, clip in enumerate(splits.test)
+    ]
 
 
 def _score(results: Sequence[Result], splits: Splits, metrics: Sequence[str]) -> list[dict[str, Any]]:

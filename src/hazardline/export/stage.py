@@ -21,7 +21,8 @@ from hazardline.export.golden import add_golden_clips, alternating
 from hazardline.export.quality import FloatSide, check_quality
 from hazardline.files import sha256_tree
 from hazardline.progress import Reporter
-from hazardline.tasks import TASKS, TRAINED_ON, Branch
+from hazardline.suites import suite_of
+from hazardline.tasks import TRAINED_ON, Branch
 from hazardline.train.base import base_digest, base_folder
 
 BUNDLE_FOLDER = "bundle"
@@ -47,6 +48,7 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
 
     torch.set_num_threads(1)
     splits = read_splits(inputs)
+    suite = suite_of(splits.prompt_version)
     source = Source(
         name=config.name,
         base=base_folder(config.base),
@@ -72,14 +74,14 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
         structural = check_structure(
             model,
             Bundle.open(floating),
-            alternating(splits.validation, config.structural.num_clips),
+            alternating(splits.validation, suite, config.structural.num_clips),
             config.structural,
             reporter,
         )
         write_parts(bundle, graphs, source, quantisation)
         del model, graphs
         write_manifest(bundle, source, quantisation, {})
-        add_golden_clips(bundle, splits.validation, config.golden, config.num_workers, reporter)
+        add_golden_clips(bundle, splits.validation, suite, config.golden, config.num_workers, reporter)
         quality = check_quality(bundle, floating, splits, FloatSide.read(inputs["evaluate"]), config, reporter)
     parity = Parity(structural=structural, quality=quality)
     parity.write(out / PARITY_NAME)
@@ -88,10 +90,12 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
 
 
 def _prompts(config: ExportConfig, splits: Splits) -> Prompts:
+    suite = suite_of(splits.prompt_version)
     return Prompts(
         version=splits.prompt_version,
-        questions=dict(splits.questions),
-        max_new_tokens={task: getattr(config.max_new_tokens, task) for task in TASKS},
+        questions=suite.prompts[splits.prompt_version].questions,
+        max_new_tokens={task: getattr(config.max_new_tokens, task) for task in suite.tasks},
+        schemas={task: dict(schema) for task, schema in suite.schemas.items()},
     )
 
 

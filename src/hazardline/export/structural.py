@@ -16,9 +16,11 @@ from hazardline.evaluate.testset import Clip
 from hazardline.export.config import StructuralLimits
 from hazardline.export.document import PartDifference, Structural
 from hazardline.progress import Reporter
-from hazardline.tasks import TRAINED_ON, Branch, Task
+from hazardline.tasks import Branch
+from hazardline.vlm.family import family_of
 from hazardline.vlm.generate import answer
-from hazardline.vlm.model import core_model, embed, encode, text_attention, use_branch
+from hazardline.vlm.media import Grid
+from hazardline.vlm.model import core_model, embed, encode, projector, text_attention, use_branch
 from hazardline.vlm.pixels import read_patches
 
 Array = npt.NDArray[Any]
@@ -53,6 +55,38 @@ class _Differences:
         ]
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A clip before the PyTorch model, the wanted branch active."""
+
+    model: Any
+    prefix: list[int]
+    features: Tensor
+    grids: tuple[Grid, ...]
+
+    def logits(self, suffix: list[int]) -> Tensor:
+        """PyTorch's logits after every token of a suffix: (suffix tokens, vocabulary), computed without a cache."""
+        core = core_model(self.model)
+        language = core.model.language_model
+        before = embed(self.model, torch.tensor(self.prefix), self.features)
+        embeddings = torch.cat([before, language.embed_tokens(torch.tensor(suffix))])
+        positions = family_of(core).positions(core, [*self.prefix, *suffix], self.grids)
+        with text_attention(self.model, "sdpa"):
+            hidden = language(inputs_embeds=embeddings[None], position_ids=positions, use_cache=False).last_hidden_state
+        found: Tensor = core.lm_head(hidden[0, len(self.prefix) :])
+        return found
+
+    def is_tie(self, question: list[int], both: list[list[int]], tolerance: float) -> bool:
+        """Whether two answers part where PyTorch's logits of the two tokens are within the tolerance of each other."""
+        length = next(
+            (place for place, pair in enumerate(zip(*both, strict=False)) if pair[0] != pair[1]),
+            min(map(len, both)) - 1,
+        )
+        logits = self.logits([*question, *both[0][:length]])[-1]
+        first, second = (logits[ids[length]] for ids in both)
+        return bool((first - second).abs() <= 2 * tolerance * logits.abs().max())
+
+
 @dataclass
 class _Comparison:
     """PyTorch and a float bundle side by side, and what was found so far."""
@@ -76,32 +110,41 @@ class _Comparison:
         self.differences.add("vision encoder", exported, features.numpy())
         for branch in self.bundle.manifest.branches:
             with use_branch(self.model, branch):
-                projected = core_model(self.model).model.projector(features).numpy()
+                projected = projector(self.model)(features).numpy()
                 given = self.bundle.project(branch, features.numpy())
                 self.differences.add(f"projector {branch}", given, projected)
                 self._add_branch(clip, branch, features, SeenClip(times_s, exported))
 
     def _add_branch(self, clip: Clip, branch: Branch, features: Tensor, seen: SeenClip) -> None:
         prompter, prompts = self.bundle.prompter, self.bundle.prompts
-        prefix = prompter.prefix(seen.times_s)
+        shown = _Shown(self.model, prompter.prefix(seen.times_s), features, prompter.layout.grids(len(seen.times_s)))
         read = self.bundle.read(branch, seen)
-        tasks: tuple[Task, ...] = TRAINED_ON[branch]
-        questions = {task: prompter.question(prompts.questions[task]) for task in tasks}
+        texts = prompts.questions
+        tasks = [task for task in self.bundle.suite.trained_on[branch] if task in texts]
+        questions = {task: prompter.question(texts[task]) for task in tasks}
         turns = [(questions[task], prompter.answer(clip.references[task])) for task in tasks if task in clip.references]
         forced = forced_logits(self.bundle.decoder, branch, read.prefix, self.bundle.embed, turns) if turns else []
         for (question, reply), logits in zip(turns, forced, strict=True):
-            expected = _logits(self.model, prefix, features, [*question, *reply])[len(question) - 1 : -1]
+            expected = shown.logits([*question, *reply])[len(question) - 1 : -1]
             self.differences.add(f"decoder {branch}", logits, expected.numpy())
-        limits = [prompts.max_new_tokens[task] for task in tasks]
-        answers = answer(self.model, prefix, features, list(questions.values()), limits, prompter.end_id)
-        given = self.bundle.ask(read, tasks)
+        answers = answer(
+            self.model,
+            shown.prefix,
+            features,
+            list(questions.values()),
+            [prompts.max_new_tokens[task] for task in tasks],
+            prompter.end_id,
+            shown.grids,
+            self.bundle.constraints(tasks),
+        )
+        given = self.bundle.ask(read, tasks, texts)
         for task, reference in zip(tasks, answers, strict=True):
             self.num_answers += 1
             if given[task].ids == reference.ids:
                 self.num_equal += 1
                 continue
             both = [[*ids, prompter.end_id] for ids in (reference.ids, given[task].ids)]
-            if _is_tie(self.model, prefix, features, questions[task], both, self.tolerance):
+            if shown.is_tie(questions[task], both, self.tolerance):
                 self.num_ties += 1
             else:
                 self.odd_answers.append(f"{branch}, {task} of {clip.clip_id}")
@@ -149,27 +192,3 @@ def check_structure(
             "PyTorch computes: check the versions of torch, onnx and onnxruntime, and the files of the bundle"
         )
     return found
-
-
-def _logits(model: Any, prefix: list[int], features: Tensor, suffix: list[int]) -> Tensor:
-    """PyTorch's logits after every token of a suffix: (suffix tokens, vocabulary), computed without a cache."""
-    core = core_model(model)
-    language = core.model.language_model
-    before = embed(model, torch.tensor(prefix), features)
-    embeddings = torch.cat([before, language.embed_tokens(torch.tensor(suffix))])
-    with text_attention(model, "sdpa"):
-        hidden = language(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0, len(prefix) :]
-    logits: Tensor = core.lm_head(hidden)
-    return logits
-
-
-def _is_tie(
-    model: Any, prefix: list[int], features: Tensor, question: list[int], both: list[list[int]], tolerance: float
-) -> bool:
-    """Whether two answers part where PyTorch's logits of the two tokens are within the tolerance of each other."""
-    length = next(
-        (place for place, pair in enumerate(zip(*both, strict=False)) if pair[0] != pair[1]), min(map(len, both)) - 1
-    )
-    logits = _logits(model, prefix, features, [*question, *both[0][:length]])[-1]
-    first, second = (logits[ids[length]] for ids in both)
-    return bool((first - second).abs() <= 2 * tolerance * logits.abs().max())
