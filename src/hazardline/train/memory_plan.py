@@ -12,6 +12,7 @@ from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.tasks import Branch
 from hazardline.train.config import TrainConfig
+from hazardline.train.model_shape import ModelShape, lora_parameters
 
 _FP32 = 4
 _NF4_BITS = 4.127
@@ -27,72 +28,6 @@ _REMEDIES: tuple[tuple[str, dict[str, Any]], ...] = (
         {"gradient_checkpointing": True, "clips_per_row": 1, "quantisation": "nf4"},
     ),
 )
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """Sizes of a checkpoint that memory depends on."""
-
-    hidden: int
-    mlp: int
-    layers: int
-    heads: int
-    kv_heads: int
-    vocab: int
-    is_tied: bool
-    vision_parameters: int
-    projector_parameters: int
-
-    @property
-    def kv_width(self) -> int:
-        """Width of keys, and of values."""
-        return self.hidden // self.heads * self.kv_heads
-
-    @property
-    def linear_parameters(self) -> int:
-        """Of the decoder's linear layers."""
-        return self.layers * sum(a * b for a, b in self.linear_sizes.values())
-
-    @property
-    def linear_sizes(self) -> dict[str, tuple[int, int]]:
-        """Input and output width of each linear layer of a decoder layer."""
-        return {
-            "q_proj": (self.hidden, self.hidden),
-            "k_proj": (self.hidden, self.kv_width),
-            "v_proj": (self.hidden, self.kv_width),
-            "o_proj": (self.hidden, self.hidden),
-            "gate_proj": (self.hidden, self.mlp),
-            "up_proj": (self.hidden, self.mlp),
-            "down_proj": (self.mlp, self.hidden),
-        }
-
-    @classmethod
-    def of(cls, core: Any) -> "ModelShape":
-        """Of a loaded model, on any device (also `meta`); what a branch has added does not count."""
-        from hazardline.vlm.family import family_of
-
-        text, family = core.config.text_config, family_of(core)
-
-        def size(name: str) -> int:
-            return sum(
-                parameter.numel() if not hasattr(parameter, "quant_state") else parameter.quant_state.shape.numel()
-                for part, parameter in core.get_submodule(name).named_parameters()
-                if "modules_to_save" not in part and "lora_" not in part
-            )
-
-        projector = size(family.projector)
-        is_inside = family.projector.startswith(f"{family.vision}.")
-        return cls(
-            hidden=text.hidden_size,
-            mlp=text.intermediate_size,
-            layers=text.num_hidden_layers,
-            heads=text.num_attention_heads,
-            kv_heads=text.num_key_value_heads,
-            vocab=text.vocab_size,
-            is_tied=bool(core.config.tie_word_embeddings),
-            vision_parameters=size(family.vision) - (projector if is_inside else 0),
-            projector_parameters=projector,
-        )
 
 
 @dataclass(frozen=True)
@@ -161,14 +96,9 @@ def plan_memory(
     )
 
 
-def lora_parameters(shape: ModelShape, rank: int, targets: tuple[str, ...]) -> int:
-    """Trainable parameters of LoRA: rank x (inputs + outputs) a layer (HazardNet: 2,179,072 on Qwen2-VL-2B)."""
-    return shape.layers * rank * sum(sum(shape.linear_sizes[name]) for name in targets)
-
-
 def _frozen(shape: ModelShape, config: TrainConfig, width: int) -> int:
     embeddings = shape.vocab * shape.hidden * (1 if shape.is_tied else 2)
-    others = embeddings + shape.vision_parameters + shape.projector_parameters
+    others = embeddings + shape.vision.parameters + shape.projector_parameters
     linear = shape.linear_parameters * (_NF4_BITS / 8 if config.quantisation == "nf4" else width)
     divided = config.num_workers if config.parallelism == "zero3" else 1
     return round((linear + others * width) / divided)
