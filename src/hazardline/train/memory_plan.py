@@ -70,8 +70,8 @@ class MemoryPlan(Document):
             "activations": self.activations,
             "logits": self.logits,
         }
-        listed = ", ".join(f"{name} {_amount(size)}" for name, size in parts.items())
-        return f"{_amount(self.total)} ({listed})"
+        listed = ", ".join(f"{name} {amount(size)}" for name, size in parts.items())
+        return f"{amount(self.total)} ({listed})"
 
 
 def plan_memory(
@@ -141,6 +141,11 @@ def _kept_by_a_layer(shape: ModelShape, rank: int, targets: tuple[str, ...], has
     return kept
 
 
+def room_of(device_bytes: int) -> int:
+    """What a plan may take of a device."""
+    return round(device_bytes * (1 - _ALLOCATOR_SHARE))
+
+
 def check_memory(
     shape: ModelShape,
     config: TrainConfig,
@@ -155,22 +160,23 @@ def check_memory(
     Raises:
         UserError: with the prediction and the first setting that would make it fit.
     """
-    room = round(device_bytes * (1 - _ALLOCATOR_SHARE))
+    room = room_of(device_bytes)
     found = plan_memory(shape, config, branch, row, is_half, logits_per_piece)
     if found.total <= room:
         return found
     for text, change in _REMEDIES:
         other = plan_memory(shape, config.model_copy(update=change), branch, row, is_half, logits_per_piece)
         if other.total <= room:
-            remedy = f"set {text}, which needs {_amount(other.total)}"
+            remedy = f"set {text}, which needs {amount(other.total)}"
             break
     else:
         remedy = "no setting makes it fit: take a larger device, a smaller base or shorter clips (layout max_frames)"
     raise UserError(
         f"train: the {branch} branch would need {found.text()} for a row of {row.tokens} tokens, and the device has "
-        f"{_amount(device_bytes)}, of which {_amount(room)} can be used; {remedy}"
+        f"{amount(device_bytes)}, of which {amount(room)} can be used; {remedy}"
     )
 
 
-def _amount(size_bytes: float) -> str:
+def amount(size_bytes: float) -> str:
+    """Bytes in words."""
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
