@@ -274,8 +274,8 @@ def report(cost: Cost) -> list[str]:
     layout, device = cost.layout, cost.device
     kept = f"kept, encoded in {span(cost.encoding_hours)}" if cost.is_cached else "no room: encoded at every visit"
     lines = [
-        f"base: {cost.shape.parameters / 1e6:,.0f} million parameters; frames of {layout.tokens_per_frame} tokens, at most "
-        f"{layout.max_frames}",
+        f"base: {cost.shape.parameters / 1e6:,.0f} million parameters; at most {layout.max_frames} frames of "
+        f"{layout.tokens_per_frame} tokens",
         f"features: {amount(cost.features_gb * 1e9)} of {cost.num_clips:,} training clips ({kept})",
     ]
     for branch in cost.branches:
@@ -291,8 +291,8 @@ def report(cost: Cost) -> list[str]:
         ]
     lines += [
         f"in all: {span(cost.hours)} on {cost.num_devices} x {device.name}",
-        f"Assumed: {UTILISATION[0]:.0%} to {UTILISATION[1]:.0%} of {device.peak_flops / 1e12:.0f} TFLOP/s in bf16, clips "
-        "of full length, estimated lengths of texts. Not counted: decoding, validation, evaluation, starts.",
+        f"Assumed: {UTILISATION[0]:.0%} to {UTILISATION[1]:.0%} of {device.peak_flops / 1e12:.0f} TFLOP/s in bf16, "
+        "clips of full length, estimated lengths of texts. Not counted: decoding, validation, evaluation, starts.",
     ]
     return lines
 
