@@ -16,7 +16,7 @@ export DS_BUILD_OPS := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types compile ui pocket-base bench clean check-machine
+.PHONY: help run test lint types compile ui pocket-base pocket-image-base bench clean check-machine
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ compile: $(STAMP) ## Write the pipeline YAML that a Kubeflow user interface take
 
 ui: $(STAMP) ## Open the MLflow user interface on what runs have logged (UI_PORT=5000).
 	@$(BIN)/python -m hazardline ui --port $(UI_PORT)
+
+pocket-image-base: $(STAMP) ## Pre-train the pocket image base anew (about an hour on two cores; it is in the repository).
+	@$(BIN)/python -m hazardline.pocket --media image
 
 pocket-base: $(STAMP) ## Pre-train the pocket base anew (about an hour on two cores; it is in the repository already).
 	@$(BIN)/python -m hazardline.pocket

@@ -76,6 +76,10 @@ Heading = Literal["same", "oncoming", "from_left", "from_right", "still"]
 """Where a road user moves, as seen from the ego vehicle."""
 
 
+RoadKind = Literal["narrow_lane", "intersection", "urban_road", "highway"]
+"""`intersection` where one is within 45 m ahead of the ego vehicle; `narrow_lane`: one lane each way."""
+
+
 class StillObject(Document):
     """One road user in an image."""
 
@@ -95,8 +99,7 @@ class StillObject(Document):
 class StillTruth(Document):
     """What is to be seen in an image, exactly. Present for simulated images."""
 
-    road: Literal["narrow_lane", "intersection", "urban_road", "highway"]
-    """`intersection` where the ego vehicle has one ahead, within 45 m; `narrow_lane`: one lane each way, outside town."""
+    road: RoadKind
     lanes: int
     """In each direction."""
     ego_speed_mps: float
@@ -136,7 +139,7 @@ class NativeClip(Document):
     prevention: str | None = None
     ground_truth: GroundTruth | None = None
     still: StillTruth | None = None
-    """Of an image: what HazardNet's questions are about. An image with a hazard in it is labelled `near_miss`."""
+    """Of an image: what HazardNet's questions are about. An image out of a hazard is labelled `near_miss`."""
 
     @model_validator(mode="after")
     def _crash_has_times(self) -> Self:

@@ -32,7 +32,7 @@ def _required(name: str, kind: pa.DataType) -> pa.Field:
 
 
 SCENES = Table(
-    "scenes@1",
+    "scenes@2",
     "scenes.parquet",
     pa.schema(
         [
@@ -64,6 +64,7 @@ SCENES = Table(
             pa.field("description", pa.string()),
             pa.field("cause", pa.string()),
             pa.field("prevention", pa.string()),
+            pa.field("still", pa.string()),  # of a simulated image: JSON of `hazardline.native.StillTruth`
         ]
     ),
 )

@@ -1,6 +1,6 @@
 """Reading video files: what a file promises (`probe`) and its frames on a regular clock (`frames`, `decode`).
 
-This module chooses the decoder. It knows nothing of clips and labels.
+This module chooses the decoder. An image is a video of one frame. It knows nothing of clips and labels.
 """
 
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from hazardline import video_pyav
+from hazardline import image_file, video_file, video_pyav
 from hazardline.errors import UserError
-from hazardline.video_file import VideoError, VideoInfo, VideoReason, probe
+from hazardline.video_file import VideoError, VideoInfo, VideoReason
 
 __all__ = [
     "VideoError",
@@ -58,6 +58,15 @@ def _choice() -> _Choice:
     chosen: _Choice = ("pyav", fault) if fault else ("torchcodec", "torchcodec decoded a test clip here")
     _chosen = chosen
     return chosen
+
+
+def probe(path: Path) -> VideoInfo:
+    """Codec, size, rate and length, from the head of a file.
+
+    Raises:
+        VideoError: as `hazardline.video_file.probe`, or of an image as `hazardline.image_file.probe`.
+    """
+    return image_file.probe(path) if image_file.is_image(path) else video_file.probe(path)
 
 
 def decode(
@@ -113,6 +122,8 @@ def frames(
     """
     if not (rate_hz > 0 and width_px > 0 and height_px > 0 and (max_s is None or max_s > 0)):
         raise ValueError(f"rate {rate_hz}, size {width_px}x{height_px} and max_s {max_s} must be positive")
+    if image_file.is_image(path):
+        return iter([image_file.read(path, width_px, height_px)])
     if backend() == "torchcodec":
         from hazardline import video_torchcodec
 

@@ -99,8 +99,9 @@ def test_questions_together_answer_as_questions_alone(made: Made) -> None:
 def test_a_prefix_in_pieces_is_the_same_prefix(made: Made) -> None:
     bundle = Bundle.open(made.folder)
     embeddings = bundle.embed(list(range(5, 60)))
-    whole = prefill(bundle.decoder, "perception", embeddings)
-    pieces = prefill(bundle.decoder, "perception", embeddings, chunk=7)
+    positions = np.arange(len(embeddings))[None]
+    whole = prefill(bundle.decoder, "perception", embeddings, positions)
+    pieces = prefill(bundle.decoder, "perception", embeddings, positions, chunk=7)
     assert whole.length == pieces.length == 55
     for mine, theirs in zip(whole.values, pieces.values, strict=True):
         np.testing.assert_allclose(mine.numpy(), theirs.numpy(), atol=1e-4)

@@ -60,6 +60,7 @@ def scene_row(number: int, video: Path) -> dict[str, Any]:
         "description": description if is_crash else None,
         "cause": cause if is_crash else None,
         "prevention": prevention if is_crash else None,
+        "still": None,
     }
 
 

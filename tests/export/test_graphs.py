@@ -18,7 +18,7 @@ from tests.export.conftest import Line
 def test_without_an_adapter_the_decoder_is_the_base(line: Line, floating: Path) -> None:
     bundle = Bundle.open(floating)
     ids = bundle.prompter.question("From when to when is the crash?")
-    cache = prefill(bundle.decoder, None, bundle.embed(ids[:3]))
+    cache = prefill(bundle.decoder, None, bundle.embed(ids[:3]), np.arange(3)[None])
     (given,) = forced_logits(bundle.decoder, None, cache, bundle.embed, [(ids[3:4], ids[4:])])
     core = core_model(line.model)
     with torch.inference_mode(), use_branch(line.model, None):
@@ -32,9 +32,9 @@ def test_a_large_graph_keeps_its_weights_beside_it(line: Line, floating: Path, t
     bundle = Bundle.open(floating)
     other = Decoder(open_session(tmp_path / "decoder.onnx", CPU, 1), {})
     embeddings = bundle.embed(bundle.prompter.question("When?"))
-    for mine, theirs in zip(
-        prefill(bundle.decoder, None, embeddings).values, prefill(other, None, embeddings).values, strict=True
-    ):
+    positions = np.arange(len(embeddings))[None]
+    one, two = (prefill(decoder, None, embeddings, positions) for decoder in (bundle.decoder, other))
+    for mine, theirs in zip(one.values, two.values, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 

@@ -51,6 +51,22 @@ def test_an_honest_data_set_does_not_leak(honest: tuple[AuditData, list[LeakageR
     }
 
 
+def test_images_have_no_crashes_and_are_audited_for_near_misses() -> None:
+    scenes, features = simulated(60, 40)
+    for scene in scenes:
+        scene["label"] = "normal" if scene["label"] == "normal" else "near_miss"
+        scene["duration_s"], scene["fps"], scene["num_frames"] = 0.0, 1.0, 1
+    rows = audit(audit_data(scenes, features, group(scenes, [])), 0.7)
+    assert {row.comparison for row in rows} == {"near_miss_vs_normal"} and len(rows) == 6
+    assert {(row.num_crash, row.num_other) for row in rows} == {(120, 40)}
+    for feature in features:
+        feature["clip_colour"][0] += 0.6 * (
+            next(s["label"] for s in scenes if s["clip_id"] == feature["clip_id"]) == "normal"
+        )
+    found = {row.feature: row for row in audit(audit_data(scenes, features, group(scenes, [])), 0.7)}
+    assert found["clip_colour"].verdict == "leaks"
+
+
 def test_brightness_that_depends_on_the_label_is_found() -> None:
     def brighten(scene: dict[str, Any], feature: dict[str, Any]) -> None:
         feature["clip_colour"][0] += 0.6 * (scene["label"] == "crash")

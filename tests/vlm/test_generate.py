@@ -1,14 +1,19 @@
-"""Answers with a shared prefix are those of one native `generate` call a question."""
+"""Answers with a shared prefix are those of one native `generate` call a question; under a schema they parse."""
+
+from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from hazardline.constrained import Grammars
+from hazardline.hazardnet import classification_schema, parse_classification
 from hazardline.vlm.family import family_of
 from hazardline.vlm.generate import answer
 from hazardline.vlm.layout import Layout
 from hazardline.vlm.model import core_model, text_attention
-from tests.vlm.small import Scene, random_turns, small_branch, small_scene
+from tests.vlm.small import IDS, VOCAB_SIZE, Scene, random_turns, small_branch, small_scene
 
 LIMITS = [6, 12, 3, 9]
 LAYOUT = Layout(width_px=96, height_px=48, patch_px=12, merge=2)
@@ -73,3 +78,54 @@ def test_first_logits_are_those_of_the_native_forward_pass(
 
 def test_no_question_no_answer(model: PeftModel, scene: Scene) -> None:
     assert answer(model, scene.row.prefix, scene.row.features, [], [], 2, scene.row.grids) == []
+
+
+@pytest.fixture
+def byte_tokenizer(tmp_path: Path) -> Path:
+    """One token for every byte, and fewer tokens than the models have."""
+    specials = [f"<|special_{number}|>" for number in range(1 + max(IDS.values()))]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*specials, *alphabet])}
+    assert len(vocabulary) < VOCAB_SIZE
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(specials)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path / "tokenizer.json"
+
+
+def test_an_answer_under_a_schema_parses_and_leaves_the_others_as_they_are(
+    model: PeftModel, scene: Scene, questions: list[list[int]], byte_tokenizer: Path
+) -> None:
+    row, tokenizer = scene.row, Tokenizer.from_file(str(byte_tokenizer))
+    grammars = Grammars(byte_tokenizer, VOCAB_SIZE, IDS["end"])
+    schemas = [None, classification_schema(), None, classification_schema()]
+    limits = [6, 300, 12, 300]
+    free = answer(model, row.prefix, row.features, questions, [6, 12, 12, 12], IDS["end"], row.grids)
+    found = answer(
+        model,
+        row.prefix,
+        row.features,
+        questions,
+        limits,
+        IDS["end"],
+        row.grids,
+        [None if schema is None else grammars.constraint(schema, " ") for schema in schemas],
+    )
+    assert [found[row].ids for row in (0, 2)] == [free[row].ids for row in (0, 2)]
+    for row_number in (1, 3):
+        text = tokenizer.decode(found[row_number].ids)
+        assert text.startswith(' {"') and parse_classification(text) is not None
+        assert tokenizer.decode(free[row_number].ids)[:1] != " "  # the model itself would have said something else
+    for one, other in zip(found, free, strict=True):
+        torch.testing.assert_close(one.first_logits, other.first_logits, rtol=0, atol=0)
+
+
+def test_an_answer_that_its_limit_cuts_short_does_not_parse(
+    model: PeftModel, scene: Scene, questions: list[list[int]], byte_tokenizer: Path
+) -> None:
+    row, constraint = scene.row, Grammars(byte_tokenizer, VOCAB_SIZE, IDS["end"]).constraint(classification_schema())
+    found = answer(model, row.prefix, row.features, questions[:1], [20], IDS["end"], row.grids, [constraint])
+    assert len(found[0].ids) == 20
+    assert parse_classification(Tokenizer.from_file(str(byte_tokenizer)).decode(found[0].ids)) is None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hazardline.constrained import Constraint
 from hazardline.device.decoder import Bools, Cache, Decoder, Floats, Ints
 
 PREFILL_CHUNK = 512
@@ -21,20 +22,37 @@ Embed = Callable[[Sequence[int]], Floats]
 
 @dataclass(frozen=True)
 class Generated:
-    """Token ids of one answer without the end token, and the logits (vocabulary,) of its first token."""
+    """One answer.
+
+    Attributes:
+        ids: tokens without the end token.
+        first_logits: of its first token, (vocabulary,), whatever it was constrained to.
+        margin: smallest lead of a chosen token over the next that was allowed; infinite where none ever was, None
+            without a constraint.
+    """
 
     ids: list[int]
     first_logits: Floats
+    margin: float | None = None
 
 
-def prefill(decoder: Decoder, branch: str | None, embeddings: Floats, chunk: int = PREFILL_CHUNK) -> Cache:
-    """The cache of a prefix (tokens, hidden size)."""
+def prefill(
+    decoder: Decoder, branch: str | None, embeddings: Floats, positions: Ints, chunk: int = PREFILL_CHUNK
+) -> Cache:
+    """The cache of a prefix.
+
+    Args:
+        decoder: the decoder.
+        branch: whose LoRA weights.
+        embeddings: (tokens, hidden size).
+        positions: (position axes, tokens), see `hazardline.vlm.places`.
+        chunk: tokens that run at once.
+    """
     cache = decoder.empty
     for start in range(0, len(embeddings), chunk):
-        part = embeddings[start : start + chunk]
-        positions = np.arange(start, start + len(part), dtype=np.int64)
-        visible = np.arange(start + len(part))[None] <= positions[:, None]
-        _, cache = decoder.run(branch, part, positions, visible, [len(part) - 1], cache)
+        places = np.arange(start, min(start + chunk, len(embeddings)))
+        visible = np.arange(places[-1] + 1)[None] <= places[:, None]
+        _, cache = decoder.run(branch, embeddings[places], positions[:, places], visible, [len(places) - 1], cache)
     return cache
 
 
@@ -43,17 +61,17 @@ class _Suffixes:
 
     def __init__(self, prefix: Cache) -> None:
         self.cache = prefix
-        self._prefix_length = prefix.length
+        self._prefix = prefix
         self._owners = np.zeros(0, dtype=np.int64)
         self._lengths: dict[int, int] = {}
 
     def extend(self, rows: Sequence[tuple[int, Sequence[int]]]) -> tuple[list[int], Ints, Bools]:
-        """Place new tokens of some rows; returns their ids, positions, and what each may see."""
+        """Place new tokens of some rows; returns their ids, positions (1, tokens), and what each may see."""
         ids: list[int] = []
         positions: list[int] = []
         owners: list[int] = []
         for row, tokens in rows:
-            begin = self._prefix_length + self._lengths.get(row, 0)
+            begin = self._prefix.next_position + self._lengths.get(row, 0)
             ids += tokens
             positions += range(begin, begin + len(tokens))
             owners += [row] * len(tokens)
@@ -62,8 +80,28 @@ class _Suffixes:
         self._owners = np.concatenate([self._owners, np.asarray(owners, dtype=np.int64)])
         own = self._owners[old:, None] == self._owners[None]
         own &= np.arange(len(self._owners))[None] <= np.arange(old, len(self._owners))[:, None]
-        visible = np.concatenate([np.ones((len(ids), self._prefix_length), dtype=bool), own], axis=1)
-        return ids, np.asarray(positions, dtype=np.int64), visible
+        visible = np.concatenate([np.ones((len(ids), self._prefix.length), dtype=bool), own], axis=1)
+        return ids, np.asarray(positions, dtype=np.int64)[None], visible
+
+
+class _Choice:
+    """Greedy choice of the tokens of one answer, under its constraint if it has one."""
+
+    def __init__(self, constraint: Constraint | None) -> None:
+        self._constraint = constraint
+        self.margin = None if constraint is None else float("inf")
+
+    def of(self, logits: Floats) -> int:
+        """The next token, from logits (vocabulary,)."""
+        if self._constraint is None or self.margin is None:
+            return int(logits.argmax())
+        allowed = np.flatnonzero(self._constraint.allowed())
+        order = np.argsort(-logits[allowed], kind="stable")
+        token = int(allowed[order[0]])
+        if len(allowed) > 1:
+            self.margin = min(self.margin, float(logits[token] - logits[allowed[order[1]]]))
+        self._constraint.accept(token)
+        return token
 
 
 def generate(
@@ -74,6 +112,7 @@ def generate(
     questions: Sequence[Sequence[int]],
     max_new_tokens: Sequence[int],
     end_id: int,
+    constraints: Sequence[Constraint | None] = (),
 ) -> list[Generated]:
     """Answer questions behind a prefix greedily, as `hazardline.vlm.generate` does.
 
@@ -85,9 +124,11 @@ def generate(
         questions: ids of each question, none empty.
         max_new_tokens: limit for each answer.
         end_id: id that ends an answer.
+        constraints: what each answer is decoded under, None for nothing; empty where none is. Used up.
     """
     if not questions:
         return []
+    choices = [_Choice(constraint) for constraint in constraints or [None] * len(questions)]
     rows = _Suffixes(prefix)
     answers: list[list[int]] = [[] for _ in questions]
     new: list[tuple[int, Sequence[int]]] = list(enumerate(questions))
@@ -98,7 +139,7 @@ def generate(
         last = np.cumsum([len(tokens) for _, tokens in new]) - 1
         logits, rows.cache = decoder.run(branch, embed(ids), positions, visible, last.tolist(), rows.cache)
         first = logits if first is None else first
-        chosen = logits.argmax(axis=-1).tolist()
+        chosen = [choices[row].of(scores) for (row, _), scores in zip(new, logits, strict=True)]
         step += 1
         again: list[tuple[int, Sequence[int]]] = []
         for (row, _), token in zip(new, chosen, strict=True):
@@ -109,7 +150,7 @@ def generate(
                 again.append((row, [token]))
         new = again
     assert first is not None
-    return [Generated(answer, first[row]) for row, answer in enumerate(answers)]
+    return [Generated(answer, first[row], choices[row].margin) for row, answer in enumerate(answers)]
 
 
 def forced_logits(

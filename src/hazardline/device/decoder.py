@@ -83,6 +83,8 @@ class Cache:
 
     values: tuple[Any, ...]
     length: int
+    next_position: int
+    """Where text goes on; an image under M-RoPE has more tokens than positions."""
 
 
 class Decoder:
@@ -97,11 +99,12 @@ class Decoder:
         self.session = session
         inputs = {item.name: item for item in session.get_inputs()}
         self.hidden_size: int = inputs["inputs_embeds"].shape[-1]
+        self.position_axes: int = inputs["position_ids"].shape[0]
         self._past_names = [name for name in inputs if name.startswith("past.")]
         self._outputs = [item.name for item in session.get_outputs()]
         _, heads, _, head_size = inputs[self._past_names[0]].shape
         nothing = as_value(np.zeros((1, heads, 0, head_size), dtype=np.float32))
-        self.empty = Cache((nothing,) * len(self._past_names), 0)
+        self.empty = Cache((nothing,) * len(self._past_names), 0, 0)
         expected = {item.name for item in session.get_overridable_initializers()}
         for branch, weights in adapters.items():
             if set(weights) != expected:
@@ -123,7 +126,7 @@ class Decoder:
         Args:
             branch: whose LoRA weights; None for the base alone.
             embeddings: (tokens, hidden size).
-            positions: (tokens,).
+            positions: (position axes, tokens), or (1, tokens) for the same on all axes.
             visible: (tokens, cached + tokens), True where a token may look.
             logit_positions: new tokens whose logits are wanted.
             cache: of the tokens before.
@@ -133,11 +136,12 @@ class Decoder:
         """
         feed = {
             "inputs_embeds": as_value(embeddings[None]),
-            "position_ids": as_value(positions[None]),
+            "position_ids": as_value(np.broadcast_to(positions, (self.position_axes, len(embeddings)))),
             "visible": as_value(visible),
             "logit_positions": as_value(np.asarray(logit_positions, dtype=np.int64)),
             **dict(zip(self._past_names, cache.values, strict=True)),
             **(self._adapters[branch] if branch is not None else {}),
         }
         logits, *present = self.session.run_with_ort_values(self._outputs, feed)
-        return logits.numpy(), Cache(tuple(present), cache.length + len(embeddings))
+        next_position = max(cache.next_position, int(positions.max()) + 1)
+        return logits.numpy(), Cache(tuple(present), cache.length + len(embeddings), next_position)

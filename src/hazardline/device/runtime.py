@@ -22,6 +22,7 @@ from hazardline.device.manifest import BundleManifest, Prompts
 from hazardline.errors import UserError
 from hazardline.tasks import ANSWERED_BY, LOCALIZATION_TASKS, TASKS, Branch, Task, parse_recognition
 from hazardline.vlm.pixels import Patches, read_patches
+from hazardline.vlm.places import position_axes, prefix_positions
 from hazardline.vlm.text import Prompter
 
 FRAMES_PER_RUN = 16
@@ -64,7 +65,7 @@ class SeenClip:
 
     times_s: list[float]
     features: Floats
-    """(frames, tokens of a frame, vision hidden size)."""
+    """(frames, features of a frame, vision hidden size)."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ class Bundle:
             session(names.DECODER_NAME),
             {branch: read_adapter(folder / names.adapter_name(branch)) for branch in manifest.branches},
         )
+        if decoder.position_axes != position_axes(prompter.layout):
+            raise UserError(f"{folder}: layout.json and decoder.onnx count positions differently; export it again")
         sessions = _Sessions(
             vision=session(names.VISION_NAME),
             projectors={branch: session(names.projector_name(branch)) for branch in manifest.branches},
@@ -148,7 +151,7 @@ class Bundle:
         return counts
 
     def encode(self, patches: Patches) -> Floats:
-        """Vision encoder: (frames, patches, patch size) -> (frames, tokens of a frame, vision hidden size)."""
+        """Vision encoder: (frames, patches, patch size) -> (frames, features of a frame, vision hidden size)."""
         parts = [
             self._sessions.vision.run(["features"], {"patches": patches[start : start + FRAMES_PER_RUN]})[0]
             for start in range(0, len(patches), FRAMES_PER_RUN)
@@ -156,7 +159,7 @@ class Bundle:
         return np.concatenate(parts)
 
     def project(self, branch: Branch, features: Floats) -> Floats:
-        """Projector of a branch: (frames, tokens, vision hidden size) -> (frames, tokens, hidden size)."""
+        """Projector of a branch: (frames, features of a frame, vision hidden size) -> (..., hidden size)."""
         projected: Floats = self._sessions.projectors[branch].run(["embeddings"], {"features": features})[0]
         return projected
 
@@ -187,7 +190,8 @@ class Bundle:
         embeddings[ids == self.prompter.video_id] = self.project(branch, seen.features).reshape(
             -1, self.decoder.hidden_size
         )
-        return Pass(branch, prefill(self.decoder, branch, embeddings))
+        positions = prefix_positions(ids.tolist(), self.prompter.video_id, self.prompter.layout)
+        return Pass(branch, prefill(self.decoder, branch, embeddings, positions))
 
     def branch_for(self, task: Task) -> Branch:
         """The branch that answers a task: the linguistic one where the bundle holds no other."""

@@ -21,6 +21,7 @@ from hazardline.device.manifest import (
     Quantisation,
     RuntimePins,
 )
+from hazardline.errors import UserError
 from hazardline.export import to_onnx
 from hazardline.export.adapters import write_adapter
 from hazardline.export.graphs import lora_weights
@@ -30,8 +31,10 @@ from hazardline.progress import Reporter
 from hazardline.tasks import Branch
 from hazardline.train.base import base_digest
 from hazardline.train.features import array_bytes
+from hazardline.vlm.family import family_of
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from hazardline.vlm.model import core_model
+from hazardline.vlm.places import position_axes
 from hazardline.vlm.text import TOKENIZER_NAME
 
 VERSION_DIGITS = 12
@@ -60,16 +63,26 @@ class Graphs:
 
 
 def make_graphs(model: Any, source: Source, reporter: Reporter) -> Graphs:
-    """Trace a PEFT model with the branches of a source."""
+    """Trace a PEFT model with the branches of a source.
+
+    Raises:
+        UserError: the layout counts positions otherwise than the model.
+    """
     layout = Layout.read(source.base / LAYOUT_NAME)
     core = core_model(model)
+    if position_axes(layout) != family_of(core).position_axes:
+        raise UserError(
+            f"{source.base / LAYOUT_NAME}: positions are {layout.positions}, which is not how a "
+            f"{core.config.model_type} counts them; correct the layout"
+        )
     branches = list(source.adapters)
     reporter.phase("trace", 2 + len(branches))
     vision = to_onnx.vision_to_onnx(model, layout)
     reporter.advance()
+    width = vision.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
     projectors = {}
     for branch in branches:
-        projectors[branch] = to_onnx.projector_to_onnx(model, branch, layout, core.config.vision_config.hidden_size)
+        projectors[branch] = to_onnx.projector_to_onnx(model, branch, layout, width)
         reporter.advance()
     decoder = to_onnx.decoder_to_onnx(model, branches[0])
     reporter.advance()

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.qwen2.modeling_qwen2 import rotate_half
 
+from hazardline.vlm.family import family_of
 from hazardline.vlm.layout import Layout
-from hazardline.vlm.model import core_model, encode
+from hazardline.vlm.model import core_model, encode, projector
 
 ATTENTION_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP_LINEARS = ("gate_proj", "up_proj", "down_proj")
@@ -34,16 +35,26 @@ def linear_of(layer: nn.Module, name: str) -> Any:
     return getattr(layer.self_attn if name in ATTENTION_LINEARS else layer.mlp, name)
 
 
+def is_adapted(linear: nn.Module, branch: str) -> bool:
+    """Whether a branch has LoRA weights on a linear layer."""
+    return branch in getattr(linear, "lora_A", ())
+
+
 def lora_weights(model: nn.Module, branch: str) -> dict[str, Tensor]:
     """LoRA weights of a branch under the names of the decoder's inputs; alpha / rank is folded into B.
 
     Returns:
-        A as (inputs, rank) and B as (rank, outputs): transposed, as the graph multiplies them.
+        A as (inputs, rank) and B as (rank, outputs): transposed, as the graph multiplies them. The rank is 0 where the
+        branch adapts nothing.
     """
     weights = {}
     for number, layer in enumerate(core_model(model).model.language_model.layers):
         for name in (*ATTENTION_LINEARS, *MLP_LINEARS):
             linear = linear_of(layer, name)
+            if not is_adapted(linear, branch):
+                weights[f"layers.{number}.{name}.lora_A"] = torch.zeros(linear.in_features, 0)
+                weights[f"layers.{number}.{name}.lora_B"] = torch.zeros(0, linear.out_features)
+                continue
             side_a, side_b = linear.lora_A[branch].weight, linear.lora_B[branch].weight
             weights[f"layers.{number}.{name}.lora_A"] = side_a.detach().T.contiguous()
             weights[f"layers.{number}.{name}.lora_B"] = (side_b.detach().T * linear.scaling[branch]).contiguous()
@@ -60,22 +71,19 @@ class VisionGraph(nn.Module):
         self.grid, self.merge = layout.grid, layout.merge
 
     def forward(self, patches: Tensor) -> Tensor:
-        """(frames, patches, patch size) -> (frames, tokens, vision hidden size)."""
+        """(frames, patches, patch size) -> (frames, features of a frame, vision hidden size)."""
         return encode(self.model, patches, self.grid, self.merge)
 
 
-class ProjectorGraph(nn.Module):
-    """The projector of one branch."""
+def projector_of(model: nn.Module, branch: str) -> nn.Module:
+    """The projector of a branch of a PEFT model: its own, or the base's where it trains none.
 
-    def __init__(self, model: nn.Module, branch: str) -> None:
-        """Take a branch's own projector out of a PEFT model."""
-        super().__init__()
-        self.readout = core_model(model).model.projector.modules_to_save[branch].readout
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(frames, tokens, vision hidden size) -> (frames, tokens, hidden size)."""
-        projected: Tensor = self.readout(features)
-        return projected
+    (frames, features of a frame, vision hidden size) -> embeddings of all vision tokens, (frames, tokens, hidden size)
+    or, of Qwen2-VL's merger, in one piece.
+    """
+    found = projector(model)
+    chosen: nn.Module = found.modules_to_save[branch] if hasattr(found, "modules_to_save") else found
+    return chosen
 
 
 class DecoderGraph(nn.Module):
@@ -94,6 +102,7 @@ class DecoderGraph(nn.Module):
         self.head_dim: int = getattr(config, "head_dim", None) or self.hidden_size // config.num_attention_heads
         self.layers = language.layers
         self.norm, self.rotary, self.head = language.norm, language.rotary_emb, core.lm_head
+        self.position_axes: int = family_of(core).position_axes
 
     def forward(
         self,
@@ -108,7 +117,7 @@ class DecoderGraph(nn.Module):
 
         Args:
             inputs_embeds: (1, tokens, hidden size).
-            position_ids: int64 (1, tokens).
+            position_ids: int64 (position axes, tokens).
             visible: bool (tokens, past + tokens), True where a token may look.
             logit_positions: int64 (outputs,), the new tokens whose logits are wanted.
             past: key and value of each layer in turn, (1, key-value heads, past, head size).
@@ -118,7 +127,7 @@ class DecoderGraph(nn.Module):
             Logits (outputs, vocabulary), then `past` with the new tokens added.
         """
         states = inputs_embeds[0]
-        cos, sin = self.rotary(states, position_ids)
+        cos, sin = self.rotary(states, position_ids if self.position_axes == 1 else position_ids[:, None])
         cos, sin = cos[0][:, None], sin[0][:, None]
         bias = torch.where(visible, 0.0, torch.finfo(states.dtype).min)
         present: list[Tensor] = []

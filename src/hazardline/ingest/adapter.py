@@ -52,6 +52,8 @@ class Candidate:
     description: str | None = None
     cause: str | None = None
     prevention: str | None = None
+    still: str | None = None
+    """Of a simulated image: JSON of `hazardline.native.StillTruth`."""
 
 
 @dataclass(frozen=True)

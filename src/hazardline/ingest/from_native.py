@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hazardline.errors import UserError
+from hazardline.files import canonical_json
 from hazardline.ingest.adapter import Candidate, Problem, shorten
 from hazardline.ingest.lines import MAX_LINE_BYTES, read_lines
 from hazardline.native import MANIFEST_NAME, NativeClip
@@ -59,6 +60,7 @@ def _candidate(origin: str, line: bytes | None) -> Candidate | Problem:
         description=clip.description,
         cause=clip.cause,
         prevention=clip.prevention,
+        still=None if clip.still is None else canonical_json(clip.still.data()).decode(),
     )
 
 

@@ -194,4 +194,5 @@ def _scene(candidate: Candidate, path: Path, inspection: Inspection) -> dict[str
         "description": candidate.description,
         "cause": candidate.cause,
         "prevention": candidate.prevention,
+        "still": candidate.still,
     }

@@ -1,6 +1,7 @@
 """Builds the pocket base from nothing: `make pocket-base`. About an hour on two cores; every stage resumes.
 
-The result goes to `--out`; whether it replaces the shipped checkpoint is the user's decision.
+With `--media image` the other base is made (`hazardline.pocket.build_images`). The result goes to `--out`; whether it
+replaces the shipped checkpoint is the user's decision.
 """
 
 import argparse
@@ -11,10 +12,10 @@ from pathlib import Path
 from hazardline.environment import home
 from hazardline.errors import UserError
 from hazardline.native import MANIFEST_NAME
-from hazardline.pocket import corpus, language, vision
+from hazardline.pocket import build_images, corpus, language, vision
 from hazardline.pocket.card import write_card
 from hazardline.pocket.parallel import launch
-from hazardline.pocket.settings import PocketSettings
+from hazardline.pocket.settings import PocketImageSettings, PocketSettings
 from hazardline.progress import Reporter, TextReporter
 from hazardline.simulate import stage as simulate
 from hazardline.simulate.config import SimulateConfig
@@ -70,13 +71,19 @@ def _simulate(root: Path, settings: PocketSettings, reporter: Reporter) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    folder = home() / "pocket-base"
-    parser.add_argument("--out", type=Path, default=folder / "checkpoint", help="folder to write; must not exist")
-    parser.add_argument("--work", type=Path, default=folder / "work", help="folder for clips and features (about 8 GB)")
+    parser.add_argument("--media", choices=("video", "image"), default="video", help="which of the two bases")
+    parser.add_argument("--out", type=Path, help="folder to write; must not exist")
+    parser.add_argument("--work", type=Path, help="folder for clips and features (about 8 GB)")
     parser.add_argument("--settings", type=Path, help="JSON file with other settings (pocket/settings.py)")
     arguments = parser.parse_args()
-    settings = PocketSettings.read(arguments.settings) if arguments.settings else PocketSettings()
+    folder = home() / ("pocket-base" if arguments.media == "video" else "pocket-image-base")
+    out, work = arguments.out or folder / "checkpoint", arguments.work or folder / "work"
+    given: Path | None = arguments.settings
     try:
-        build(arguments.out, arguments.work, settings, TextReporter())
+        if arguments.media == "video":
+            build(out, work, PocketSettings.read(given) if given else PocketSettings(), TextReporter())
+        else:
+            images = PocketImageSettings.read(given) if given else PocketImageSettings()
+            build_images.build(out, work, images, TextReporter())
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

@@ -5,8 +5,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+from tokenizers import Tokenizer
+
 from hazardline.files import sha256_file, write_atomic, write_json
-from hazardline.pocket.settings import PocketSettings
+from hazardline.pocket.settings import PocketImageSettings, PocketSettings
 
 _CARD = """\
 ---
@@ -57,20 +60,86 @@ Language, last validation: `{language}`
 """
 
 
+_IMAGE_CARD = """\
+---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: image-text-to-text
+tags: [traffic-safety, image, pocket]
+---
+
+# Pocket Qwen2-VL base
+
+A Qwen2-VL of the native architecture (`Qwen2VLForConditionalGeneration`) with {parameters:.2f} million parameters, for
+images; the twin of the pocket VideoLLaMA3 base. It exists so that the HazardNet line runs and *means something* without
+a GPU. It is no safety device and was never near a road.
+
+## What it has seen
+
+{images} images ({near_misses} of near-miss scenes before their event, {normal} of normal driving) of hazardline's own
+simulator, of seeds that no recipe uses, and sentences of a small handbook grammar. **No risk, no suggested action and
+no HazardNet classification**: its questions are about what can be perceived (who is where, how far, which way, what
+road, which light). Some answers are JSON objects with keys that the question names, and some values are words to be
+written down when the question says so: it can write JSON, and does not know what to put into HazardNet's fields.
+Manifest SHA-256: `{manifest}`.
+
+## How it was trained
+
+1. Vision encoder: {vision_steps} steps of {images_per_step} images with dense perception targets (kind, colour, box,
+   range, heading, brake light, road, signal, weather) read from merge windows and from the whole image.
+2. Encoder frozen; merger and language model: {language_steps} steps of {row_images} images in each of two processes,
+   with {questions} generic questions an image behind a shared prefix.
+
+`make pocket-image-base` repeats it (seed {seed}). Two processes average their gradients; bf16 arithmetic makes the
+exact weights depend on the processor.
+
+## How it differs from the published Qwen2-VL
+
+All in `layout.json`: 288x192 pixels, patches of 16, merge 2 (54 tokens an image), pixels scaled to [-1, 1], no system
+prompt, own vocabulary of {vocabulary} tokens, float16 storage.
+
+## Measured on held-out scenes
+
+Vision, last validation: `{vision}`
+
+Language, last validation: `{language}`
+"""
+
+
+def write_image_card(
+    folder: Path, settings: PocketImageSettings, histories: dict[str, list[dict[str, Any]]], manifest: Path
+) -> None:
+    """As `write_card`, of the image base."""
+    labels = Counter(json.loads(line)["label"] for line in manifest.read_text(encoding="utf-8").splitlines())
+    digest = sha256_file(manifest)
+    text = _IMAGE_CARD.format(
+        parameters=_num_parameters(folder) / 1e6,
+        images=labels.total(),
+        near_misses=labels["near_miss"],
+        normal=labels["normal"],
+        manifest=digest,
+        vision_steps=settings.vision.num_steps,
+        images_per_step=settings.vision.images_per_step,
+        language_steps=settings.language.num_steps,
+        row_images=settings.language.images_per_step,
+        questions=settings.language.questions_per_image,
+        seed=settings.seed,
+        vocabulary=_vocabulary_size(folder),
+        vision=histories["vision"][-1],
+        language=histories["language"][-1],
+    )
+    write_atomic(folder / "README.md", text.encode())
+    write_json(folder / "pretraining.json", {"settings": settings.data(), "manifest_sha256": digest, **histories})
+
+
 def write_card(
     folder: Path, settings: PocketSettings, histories: dict[str, list[dict[str, Any]]], manifest: Path
 ) -> None:
     """Write README.md (the card) and pretraining.json (settings and validation history) into a checkpoint folder."""
-    from safetensors import safe_open
-    from tokenizers import Tokenizer
-
-    with safe_open(folder / "model.safetensors", framework="numpy") as weights:
-        names = list(weights.keys())
-        parameters = sum(_size(weights.get_slice(name).get_shape()) for name in names)
     labels = Counter(json.loads(line)["label"] for line in manifest.read_text(encoding="utf-8").splitlines())
     digest = sha256_file(manifest)
     text = _CARD.format(
-        parameters=parameters / 1e6,
+        parameters=_num_parameters(folder) / 1e6,
         near_misses=labels["near_miss"],
         normal=labels["normal"],
         manifest=digest,
@@ -80,12 +149,22 @@ def write_card(
         captions=settings.language.captions_per_clip,
         caption_weight=settings.language.caption_weight,
         seed=settings.seed,
-        vocabulary=Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size(),
+        vocabulary=_vocabulary_size(folder),
         vision=histories["vision"][-1],
         language=histories["language"][-1],
     )
     write_atomic(folder / "README.md", text.encode())
     write_json(folder / "pretraining.json", {"settings": settings.data(), "manifest_sha256": digest, **histories})
+
+
+def _num_parameters(folder: Path) -> int:
+    with safe_open(folder / "model.safetensors", framework="numpy") as weights:
+        return sum(_size(weights.get_slice(name).get_shape()) for name in weights.keys())
+
+
+def _vocabulary_size(folder: Path) -> int:
+    size: int = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size()
+    return size
 
 
 def _size(shape: list[int]) -> int:

@@ -25,7 +25,7 @@ from hazardline.pocket import corpus
 from hazardline.pocket.architecture import build_model
 from hazardline.pocket.auxiliary import NUM_AUXILIARY, auxiliary_targets
 from hazardline.pocket.english import dictation, handbook, spelled
-from hazardline.pocket.parallel import average_gradients, cosine_rate
+from hazardline.pocket.parallel import average_gradients, cosine_rate, decayed_groups
 from hazardline.pocket.perception import cut
 from hazardline.pocket.questions import QA, Questions
 from hazardline.pocket.settings import PocketSettings
@@ -250,7 +250,8 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
     width = settings.size.text_width
     auxiliary = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 128), nn.GELU(), nn.Linear(128, NUM_AUXILIARY))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad] + list(auxiliary.parameters())
-    optimizer = _optimizer(trained, tokenizer.get_vocab_size(), plan.learning_rate, plan.weight_decay)
+    groups = decayed_groups(trained, tokenizer.get_vocab_size(), plan.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
     buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
     whitening = fit_whitening(training, work)
     visits = Visits(training, work, prompter, targets, settings, whitening)
@@ -287,13 +288,6 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
     if rank == 0:
         _save(model, tokenizer, work / "checkpoint", settings, whitening)
         (work / "language.json").write_text(json.dumps(history, indent=1))
-
-
-def _optimizer(trained: list[nn.Parameter], vocab_size: int, rate: float, decay: float) -> torch.optim.Optimizer:
-    decayed = [p for p in trained if p.ndim > 1 and p.shape[0] != vocab_size]
-    kept = [p for p in trained if p.ndim < 2 or p.shape[0] == vocab_size]
-    groups = [{"params": decayed, "weight_decay": decay}, {"params": kept, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
 
 
 def _auxiliary_loss(auxiliary: nn.Module, tap: _Tap, visit: Visit, prompter: Prompter) -> Tensor:

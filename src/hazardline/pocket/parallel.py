@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
 
 
@@ -53,3 +53,10 @@ def cosine_rate(step: int, num_steps: int, warmup: int, floor: float = 0.03) -> 
     progress = min(1.0, step / max(1, num_steps))
     warm = min(1.0, (step + 1) / max(1, warmup))
     return warm * (floor + (1 - floor) * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * progress)))))
+
+
+def decayed_groups(trained: Sequence[nn.Parameter], vocab_size: int, decay: float) -> list[dict[str, Any]]:
+    """Parameter groups of an optimizer: matrices decay, vectors and the table of embeddings do not."""
+    decayed = [p for p in trained if p.ndim > 1 and p.shape[0] != vocab_size]
+    kept = [p for p in trained if p.ndim < 2 or p.shape[0] == vocab_size]
+    return [{"params": decayed, "weight_decay": decay}, {"params": kept, "weight_decay": 0.0}]

@@ -63,3 +63,70 @@ class PocketSettings(Document):
     corpus: CorpusSettings = CorpusSettings()
     vision: VisionSettings = VisionSettings()
     language: LanguageSettings = LanguageSettings()
+
+
+class ImageCorpusSettings(Document):
+    """Simulated images of near misses and normal driving, of seeds that no recipe uses."""
+
+    num_near_misses: int = 1100
+    num_normal: int = 700
+    images_per_scene: int = 6
+    seed: int = 920_000
+
+
+class ImageVisionSettings(Document):
+    """Dense perception targets for the image encoder."""
+
+    num_steps: int = 1000
+    images_per_step: int = 96
+    """Over both processes."""
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.02
+
+
+class ImageLanguageSettings(Document):
+    """Questions about images, and handbook English, for projector and language model."""
+
+    num_steps: int = 2600
+    images_per_step: int = 4
+    """In each of the two processes."""
+    learning_rate: float = 1.2e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 100
+    questions_per_image: int = 10
+    handbook_share: float = 0.25
+    """Share of steps with a row of handbook sentences beside the images."""
+    spelled_share: float = 0.4
+    vocab_size: int = 1280
+
+
+IMAGE_LAYOUT = Layout(
+    max_frames=1,
+    width_px=288,
+    height_px=192,
+    patch_px=16,
+    merge=2,
+    merged_by="projector",
+    temporal_patch=2,
+    positions="mrope",
+    channels="rgb",
+    time_position="after",
+    time_format="<|vision_end|>",
+    prompt_start="<|im_start|>user\n<|vision_start|>",
+    video_token="<|image_pad|>",  # noqa: S106 - no password
+    answer_time_step_s=None,
+)
+"""Qwen2-VL's prompt of one image: 18 x 12 patches, 54 tokens; the image first, so that questions share a prefix."""
+
+
+class PocketImageSettings(Document):
+    """The recipe of the shipped image checkpoint (`make pocket-image-base`)."""
+
+    seed: int = 0
+    num_processes: int = 2
+    num_validation_scenes: int = 60
+    size: PocketSize = PocketSize()
+    layout: Layout = IMAGE_LAYOUT
+    corpus: ImageCorpusSettings = ImageCorpusSettings()
+    vision: ImageVisionSettings = ImageVisionSettings()
+    language: ImageLanguageSettings = ImageLanguageSettings()

@@ -6,7 +6,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from hazardline.vlm.layout import Layout
 
-SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|video_pad|>"]
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|video_pad|>")
+IMAGE_TOKENS = (*SPECIAL_TOKENS, "<|vision_start|>", "<|vision_end|>")
+"""Qwen2-VL marks where an image begins and ends."""
 MAX_TIME_S = 12.0
 MAX_COUNT = 60
 _PIECES = r" ?\d+\.\d| ?\d+| ?[A-Za-z]+|[^\sA-Za-z\d]|\s"
@@ -26,6 +28,8 @@ def number_texts() -> list[str]:
 def train_tokenizer(texts: Iterable[str], layout: Layout, vocab_size: int) -> Tokenizer:
     """Train the tokenizer; deterministic for the same texts.
 
+    A layout for clips gives every frame time a token of its own, a layout for images has Qwen2-VL's special tokens.
+
     Raises:
         ValueError: a time or a number did not become one token (the vocabulary is too small).
     """
@@ -40,11 +44,11 @@ def train_tokenizer(texts: Iterable[str], layout: Layout, vocab_size: int) -> To
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
-        special_tokens=SPECIAL_TOKENS,
+        special_tokens=list(IMAGE_TOKENS if layout.media == "image" else SPECIAL_TOKENS),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    fixed = time_texts(layout) + number_texts()
+    fixed = number_texts() if layout.media == "image" else time_texts(layout) + number_texts()
     tokenizer.train_from_iterator([*texts, *(text for text in fixed for _ in range(_REPEATS))], trainer)
     for text in fixed:
         if len(tokenizer.encode(text, add_special_tokens=False).ids) != 1:
@@ -55,6 +59,8 @@ def train_tokenizer(texts: Iterable[str], layout: Layout, vocab_size: int) -> To
 def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
     """Ids that the model's configuration needs."""
     names = {"pad": "<|endoftext|>", "end": "<|im_end|>", "image": "<|image_pad|>", "video": "<|video_pad|>"}
+    if tokenizer.token_to_id("<|vision_start|>") is not None:
+        names |= {"vision_start": "<|vision_start|>", "vision_end": "<|vision_end|>"}
     ids = {name: tokenizer.token_to_id(token) for name, token in names.items()}
     missing = [names[name] for name, found in ids.items() if found is None]
     if missing:

@@ -76,11 +76,12 @@ def shoot(renderer: Renderer, stage: Stage, outcome: Outcome) -> Shot:
     frames = [renderer.draw(k) for k in range(start, start + stage.scenario.around.clip_frames)]
     if stage.scenario.around.left_hand:
         frames = [Frame(np.ascontiguousarray(f.picture[:, ::-1]), f.identities[:, ::-1]) for f in frames]
-    tracks = {figure.agent.name: _track(frames, figure.identity) for figure in renderer.figures}
+    tracks = {figure.agent.name: track(frames, figure.identity) for figure in renderer.figures}
     return Shot(stage, outcome, start, frames, tracks)
 
 
-def _track(frames: list[Frame], identity: int) -> Tracks:
+def track(frames: list[Frame], identity: int) -> Tracks:
+    """The visible boxes of one road user."""
     tracks = Tracks([], [], [])
     for index, frame in enumerate(frames):
         mask = frame.identities == identity

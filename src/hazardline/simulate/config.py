@@ -39,6 +39,10 @@ class SimulateConfig(Document):
     num_normal: Annotated[int, Field(ge=0)] = 60
     """Clips of ordinary (not always calm) driving."""
     seed: int = 0
+    media: Literal["video", "image"] = "video"
+    """`image`: still images of the same scenes (HazardNet), each with exact truth of what is in it."""
+    images_per_scene: Annotated[int, Field(ge=1, le=16)] = 2
+    """Images of each member of a pair and of each normal scene, spread over its clip."""
     num_workers: Annotated[int, Field(ge=1, le=64)] = 2
     """Processes. The clips do not depend on their number."""
     width_px: Annotated[int, Field(ge=32, le=1920, multiple_of=2)] = 144

@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from hazardline.files import write_atomic
 from hazardline.simulate.camera import covered_share
-from hazardline.simulate.clip import Shot, describe, encode, first_frame, shoot, visibility_fault
+from hazardline.simulate.clip import describe, encode, first_frame, shoot, visibility_fault
 from hazardline.simulate.config import SimulateConfig
 from hazardline.simulate.families import Family, Surroundings, derive_seed, sample_scenario, sample_surroundings
 from hazardline.simulate.outcome import Outcome, simulate
 from hazardline.simulate.render import Renderer
 from hazardline.simulate.staging import Stage
+from hazardline.simulate.still import describe_still, draw_stills, encode_png, moments
 from hazardline.simulate.twins import find_twin
 
 _LEAST_PROJECTED_SHARE = 0.012
@@ -57,24 +58,24 @@ def make_scene(config: SimulateConfig, name: SceneName, renderer: Renderer, out:
     result = SceneResult(name, family, seed)
     for attempt in range(config.max_attempts):
         make = _try_pair if name.sort == "pair" else _try_normal
-        shots = make(config, family, around, derive_seed(seed, attempt), renderer)
-        if isinstance(shots, str):
-            result.rejected[shots] += 1
+        played = make(config, family, around, derive_seed(seed, attempt))
+        write = _write_clips if config.media == "video" else _write_images
+        rows = played if isinstance(played, str) else write(config, name, played, renderer, out)
+        if isinstance(rows, str):
+            result.rejected[rows] += 1
             continue
-        pair_id = f"{derive_seed(seed, 'pair'):016x}" if name.sort == "pair" else None
-        for label, shot in shots:
-            clip = describe(shot, label, seed, pair_id)
-            write_atomic(out / clip.video, encode([frame.picture for frame in shot.frames], config.fps))
-            result.rows.append(clip.data())
+        result.rows += rows
         result.rows.sort(key=lambda row: str(row["clip_id"]))
         return result
     return result
 
 
-def _try_pair(
-    config: SimulateConfig, family: Family, around: Surroundings, seed: int, renderer: Renderer
-) -> list[tuple[str, Shot]] | str:
-    """A crash and its near-miss twin, or why this sample has none."""
+Played = tuple[str, Stage, Outcome]
+"""A label, and the scene that was played to its end for it."""
+
+
+def _try_pair(config: SimulateConfig, family: Family, around: Surroundings, seed: int) -> list[Played] | str:
+    """A near miss and (where they are wanted) the crash that it is the twin of, or why this sample has none."""
     scenario = sample_scenario(family, around, config, seed)
     stage, outcome = simulate(scenario, config.fps)
     if outcome.verdict != "crash":
@@ -90,28 +91,56 @@ def _try_pair(
     _finish(twin_stage, twin_outcome.event_s)
     if twin_stage.world.contacts:
         return "the near miss ends in a contact"
-    near = shoot(renderer, twin_stage, twin_outcome)
-    fault = visibility_fault(near)
-    if fault is not None:
-        return fault
-    if not config.write_crashes:
-        return [("near_miss", near)]
-    _finish(stage, outcome.event_s)
-    crash = shoot(renderer, stage, outcome)
-    return visibility_fault(crash) or [("crash", crash), ("near_miss", near)]
+    played: list[Played] = [("near_miss", twin_stage, twin_outcome)]
+    return [*played, ("crash", stage, outcome)] if config.write_crashes else played
 
 
-def _try_normal(
-    config: SimulateConfig, family: Family, around: Surroundings, seed: int, renderer: Renderer
-) -> list[tuple[str, Shot]] | str:
+def _try_normal(config: SimulateConfig, family: Family, around: Surroundings, seed: int) -> list[Played] | str:
     scenario = sample_scenario(family, around, config, seed)
     stage, outcome = simulate(scenario, config.fps)
     if outcome.verdict == "normal":
         _finish(stage, scenario.conflict_s)
         if stage.world.contacts:
             return "a normal scene ends in a contact"
-        return [("normal", shoot(renderer, stage, outcome))]
+        return [("normal", stage, outcome)]
     return outcome.reason or outcome.verdict
+
+
+def _write_clips(
+    config: SimulateConfig, name: SceneName, played: list[Played], renderer: Renderer, out: Path
+) -> list[dict[str, Any]] | str:
+    """Render and write the clips of a scene; their manifest lines, or why a person could not see the event."""
+    seed = name.seed(config)
+    shots = []
+    for label, stage, outcome in played:
+        if label == "crash":
+            _finish(stage, outcome.event_s)
+        shot = shoot(renderer, stage, outcome)
+        fault = visibility_fault(shot) if label != "normal" else None
+        if fault is not None:
+            return fault
+        shots.append((label, shot))
+    pair_id = f"{derive_seed(seed, 'pair'):016x}" if name.sort == "pair" else None
+    rows = []
+    for label, shot in shots:
+        clip = describe(shot, label, seed, pair_id)
+        write_atomic(out / clip.video, encode([frame.picture for frame in shot.frames], config.fps))
+        rows.append(clip.data())
+    return rows
+
+
+def _write_images(
+    config: SimulateConfig, name: SceneName, played: list[Played], renderer: Renderer, out: Path
+) -> list[dict[str, Any]]:
+    """Render and write the images of a scene; their manifest lines."""
+    rows = []
+    for label, stage, outcome in played:
+        stills = draw_stills(renderer, stage, moments(stage, outcome, config.images_per_scene))
+        for number, (frame, truth) in enumerate(stills):
+            image = describe_still(stage, truth, label, number, name.seed(config))
+            write_atomic(out / image.video, encode_png(frame.picture))
+            rows.append(image.data())
+    return rows
 
 
 def _finish(stage: Stage, event_s: float) -> None:

@@ -18,7 +18,7 @@ MAX_FAILED_SHARE = 0.02
 
 
 def run(config: SimulateConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
-    """Write `out/manifest.jsonl` and `out/videos/<clip_id>.mp4`.
+    """Write `out/manifest.jsonl`, and `out/videos/<clip_id>.mp4` or `out/images/<clip_id>.png`.
 
     The bytes depend on the configuration except `num_workers`, and on nothing else.
 
@@ -28,7 +28,7 @@ def run(config: SimulateConfig, inputs: Mapping[str, Path], out: Path, reporter:
     names = [SceneName("pair", n) for n in range(config.num_pairs)]
     names += [SceneName("normal", n) for n in range(config.num_normal)]
     reporter.phase("scenes", len(names))
-    (out / "videos").mkdir()
+    (out / ("videos" if config.media == "video" else "images")).mkdir()
     made: dict[SceneName, SceneResult] = {}
     rejected: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
@@ -66,5 +66,5 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "clips": len(rows),
         "labels": dict(sorted(Counter(row["label"] for row in rows).items())),
         "scenarios": dict(sorted(Counter(row["scenario"] for row in rows).items())),
-        "seconds": round(sum(row["ground_truth"]["num_frames"] / row["ground_truth"]["fps"] for row in rows), 1),
+        "seconds": round(sum(truth["num_frames"] / truth["fps"] for row in rows if (truth := row["ground_truth"])), 1),
     }

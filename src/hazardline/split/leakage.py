@@ -26,7 +26,7 @@ FeatureName = Literal[
     "codec_resolution_source",
     "motion_energy",
 ]
-Comparison = Literal["crash_vs_near_miss", "crash_vs_normal", "crash_vs_rest"]
+Comparison = Literal["crash_vs_near_miss", "crash_vs_normal", "crash_vs_rest", "near_miss_vs_normal"]
 Verdict = Literal["ok", "leaks", "not_measured"]
 
 AGAINST: Mapping[Comparison, tuple[str, ...]] = {
@@ -34,6 +34,8 @@ AGAINST: Mapping[Comparison, tuple[str, ...]] = {
     "crash_vs_normal": ("normal",),
     "crash_vs_rest": ("near_miss", "normal"),
 }
+"""What a crash is told from. In data without crashes (images), near misses are told from normal driving."""
+WITHOUT_CRASHES: Comparison = "near_miss_vs_normal"
 
 NUM_FOLDS = 5
 NUM_RESAMPLES = 500
@@ -42,7 +44,7 @@ MIN_CLIPS = 15
 
 
 class LeakageRow(Document):
-    """How well one feature set tells crashes from others."""
+    """How well one feature set tells crashes (or near misses, in data without crashes) from others."""
 
     feature: FeatureName
     comparison: Comparison
@@ -81,7 +83,7 @@ def audit_data(
         "first_frame_colour": [seen[r["clip_id"]]["first_colour"] for r in rows],
         "clip_colour": [seen[r["clip_id"]]["clip_colour"] for r in rows],
         "length": [[r["duration_s"], r["num_frames"]] for r in rows],
-        "file_size": [[np.log(r["size_bytes"]), np.log(r["size_bytes"] / r["duration_s"])] for r in rows],
+        "file_size": [[np.log(r["size_bytes"]), np.log(r["size_bytes"] / (r["duration_s"] or 1.0))] for r in rows],
         "codec_resolution_source": [[float(word in kind) for word in words] for kind in kinds],
         "motion_energy": [seen[r["clip_id"]]["motion_energy"] for r in rows],
     }
@@ -94,12 +96,14 @@ def audit_data(
 
 def audit(data: AuditData, limit_auc: float, seed: int = 0) -> list[LeakageRow]:
     """All feature sets of the data in all comparisons; the same data and seed give the same numbers."""
-    return [_row(data, feature, comparison, limit_auc, seed) for comparison in AGAINST for feature in data.features]
+    comparisons = tuple(AGAINST) if "crash" in data.labels else (WITHOUT_CRASHES,)
+    return [_row(data, feature, comparison, limit_auc, seed) for comparison in comparisons for feature in data.features]
 
 
 def _row(data: AuditData, feature: FeatureName, comparison: Comparison, limit_auc: float, seed: int) -> LeakageRow:
-    chosen = np.isin(data.labels, ["crash", *AGAINST[comparison]])
-    target = data.labels[chosen] == "crash"
+    label, others = ("near_miss", ("normal",)) if comparison == WITHOUT_CRASHES else ("crash", AGAINST[comparison])
+    chosen = np.isin(data.labels, [label, *others])
+    target = data.labels[chosen] == label
     groups = np.unique(data.groups[chosen], return_inverse=True)[1]
     num_groups = [len(np.unique(groups[target == side])) for side in (True, False)]
     interval: tuple[float, float, float] | None = None

@@ -20,8 +20,7 @@ from hazardline.train.features import (
     feature_bytes,
     feature_key,
 )
-from hazardline.video import VideoError
-from hazardline.video_file import probe
+from hazardline.video import VideoError, probe
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 
 

@@ -28,6 +28,8 @@ class Family(Protocol):
     """Name, below the model, of what is between the frozen encoder and the language model."""
     first_projection: str
     """Name, below the projector, of its first linear layer."""
+    position_axes: int
+    """Position ids of a token: one, or three in time, height and width (M-RoPE)."""
 
     def positions(self, core: Any, ids: Sequence[int], grids: Sequence[Grid]) -> Tensor:
         """Position ids of one sample as the language model's rotary embedding takes them, (..., 1, tokens)."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from hazardline.constrained import Constraint
 from hazardline.vlm.family import family_of
 from hazardline.vlm.media import Grid
 from hazardline.vlm.model import core_model, embed, text_attention
@@ -29,6 +30,7 @@ def answer(
     max_new_tokens: Sequence[int],
     end_id: int,
     grids: Sequence[Grid] = (),
+    constraints: Sequence[Constraint | None] = (),
 ) -> list[Generated]:
     """Answer questions about one clip greedily; the same tokens as a separate `generate` call for each question.
 
@@ -42,6 +44,7 @@ def answer(
         max_new_tokens: limit for each answer.
         end_id: id that ends an answer.
         grids: patches of each image or video of the prefix, where the model counts positions by them (M-RoPE).
+        constraints: what each answer is decoded under, None for nothing; empty where none is. Used up.
     """
     if not questions:
         return []
@@ -68,7 +71,8 @@ def answer(
             visible[row, len(prefix) : len(prefix) + pad] = 0
         positions = (torch.arange(longest)[None] - torch.tensor(pads)[:, None]).clamp(min=0)
         positions = positions + native[..., len(prefix)].reshape(-1)[0]
-        return _decode(core, cache, ids, visible, positions, list(max_new_tokens), end_id)
+        held = constraints or [None] * count
+        return _decode(core, cache, ids, visible, positions, list(max_new_tokens), end_id, held)
 
 
 def _decode(
@@ -79,6 +83,7 @@ def _decode(
     positions: Tensor,
     limits: list[int],
     end_id: int,
+    constraints: Sequence[Constraint | None],
 ) -> list[Generated]:
     answers: list[list[int]] = [[] for _ in limits]
     open_rows = set(range(len(limits)))
@@ -96,6 +101,9 @@ def _decode(
             first = logits.float()
         chosen = logits.argmax(dim=-1)
         for row in list(open_rows):
+            constraint = constraints[row]
+            if constraint is not None:
+                chosen[row] = _best_allowed(logits[row], constraint)
             token = int(chosen[row])
             if token != end_id:
                 answers[row].append(token)
@@ -108,3 +116,11 @@ def _decode(
         visible = torch.cat([visible, visible.new_ones(len(limits), 1)], dim=1)
     assert first is not None
     return [Generated(answer, first[row]) for row, answer in enumerate(answers)]
+
+
+def _best_allowed(logits: Tensor, constraint: Constraint) -> Tensor:
+    """The likeliest token that a constraint allows; the constraint goes on by it."""
+    allowed = torch.from_numpy(constraint.allowed()).to(logits.device)
+    best = logits.masked_fill(~allowed, float("-inf")).argmax()
+    constraint.accept(int(best))
+    return best

@@ -92,6 +92,11 @@ class Layout(Document):
         return ((num_frames, *self.grid),)
 
     @property
+    def answer_prefix(self) -> str:
+        """What stands before every answer: generated with it, and stripped from its text."""
+        return self.answer_format.partition("{answer}")[0]
+
+    @property
     def num_channels(self) -> int:
         """Input channels of a patch."""
         return 5 if self.channels == "rgb_motion" else 3

@@ -50,7 +50,7 @@ def frames_to_patches(frames: Frames, layout: Layout, indices: list[int]) -> Pat
     """
     chosen = np.asarray(indices)
     planes = np.empty((len(chosen), *frames.shape[1:3], layout.num_channels), np.float32)
-    mean, std = np.float32(layout.pixel_mean), np.float32(layout.pixel_std)
+    mean, std = np.array(layout.pixel_mean, np.float32), np.array(layout.pixel_std, np.float32)
     planes[..., :3] = _scaled(frames[chosen])
     if layout.channels == "rgb_motion":
         brightness = planes[..., :3] @ _LUMA

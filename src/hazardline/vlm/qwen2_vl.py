@@ -22,6 +22,7 @@ class Qwen2Vl:
     vision = "model.visual"
     projector = "model.visual.merger"
     first_projection = "mlp.0"
+    position_axes = 3
 
     def positions(self, core: Any, ids: Sequence[int], grids: Sequence[Grid]) -> Tensor:
         """The model's own `get_rope_index`: (3, 1, tokens). It keeps nothing in the model, unlike `forward`."""

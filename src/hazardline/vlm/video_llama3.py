@@ -20,6 +20,7 @@ class VideoLlama3:
     vision = "model.vision_model"
     projector = "model.projector"
     first_projection = "readout.0"
+    position_axes = 1
 
     def positions(self, core: Any, ids: Sequence[int], grids: Sequence[Grid]) -> Tensor:
         """0, 1, 2 ...: (1, tokens)."""

@@ -1,0 +1,193 @@
+"""Second stage of the pocket image base: merger and language model learn to answer questions about images.
+
+The vision encoder is frozen from here on; its features are computed once for every image and its mirror image.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import nn
+
+from hazardline.pocket import stills
+from hazardline.pocket.architecture import build_qwen2_vl
+from hazardline.pocket.english import dictation, handbook, spelled
+from hazardline.pocket.parallel import average_gradients, cosine_rate, decayed_groups
+from hazardline.pocket.settings import PocketImageSettings
+from hazardline.pocket.still_questions import QA, StillQuestions, vocabulary_texts
+from hazardline.pocket.still_vision import PLACEHOLDER_IDS
+from hazardline.pocket.vocabulary import special_ids, train_tokenizer
+from hazardline.progress import Reporter
+from hazardline.train.packed import answer_losses, use_tree_attention
+from hazardline.train.prefix import ClipRow, Turn
+from hazardline.vlm.layout import LAYOUT_NAME
+from hazardline.vlm.model import encode
+from hazardline.vlm.pixels import frames_to_patches
+from hazardline.vlm.text import TOKENIZER_NAME, Prompter
+
+SIDES = ("plain", "mirrored")
+_BATCH = 48
+_WORD_REPEATS = 60
+
+
+def encode_corpus(root: Path, work: Path, settings: PocketImageSettings, reporter: Reporter) -> None:
+    """Write the frozen encoder's features of all images, and of all mirrored: float16 (n, patches, width) each."""
+    num_images = len(stills.load(root, work).stills)
+    shape = (num_images, settings.layout.features_per_frame, settings.size.vision_width)
+    for side in SIDES:
+        np.lib.format.open_memmap(work / f"features.{side}.npy", mode="w+", dtype=np.float16, shape=shape).flush()
+    starts = range(0, num_images, _BATCH)
+    reporter.phase("encode", len(starts))
+    with ProcessPoolExecutor(settings.num_processes, mp_context=get_context("spawn")) as pool:
+        for _ in pool.map(_encode_part, ((start, work, settings) for start in starts)):
+            reporter.advance()
+
+
+@torch.inference_mode()
+def _encode_part(task: tuple[int, Path, PocketImageSettings]) -> None:
+    start, work, settings = task
+    torch.set_num_threads(1)
+    model = _model_with_vision(work, settings, 512, PLACEHOLDER_IDS)
+    layout = settings.layout
+    pixels = np.load(work / "pixels.npy", mmap_mode="r")[start : start + _BATCH]
+    for side, images in zip(SIDES, (pixels, pixels[:, :, ::-1]), strict=True):
+        patches = torch.from_numpy(frames_to_patches(images, layout, list(range(len(images)))))
+        with torch.autocast("cpu", torch.bfloat16):
+            features = encode(model, patches, layout.grid, layout.merge)
+        stored = np.load(work / f"features.{side}.npy", mmap_mode="r+")
+        stored[start : start + len(images)] = features.half().numpy()
+        stored.flush()
+
+
+def _model_with_vision(work: Path, settings: PocketImageSettings, vocab_size: int, ids: dict[str, int]) -> Any:
+    model = build_qwen2_vl(settings.size, settings.layout.patch_px, vocab_size, ids, settings.seed + 2)
+    missing, odd = model.model.visual.load_state_dict(load_file(work / "vision.safetensors"), strict=False)
+    assert not odd and all(name.startswith("merger.") for name in missing), (missing, odd)
+    model.model.visual.patch_embed.requires_grad_(False)
+    model.model.visual.blocks.requires_grad_(False)
+    return model
+
+
+def corpus_texts(chosen: Sequence[stills.Still], seed: int) -> Iterator[str]:
+    """Texts that the vocabulary is built from: questions, answers and handbook sentences."""
+    rng = np.random.default_rng([seed, 3])
+    for still in chosen:
+        for question, answer in StillQuestions(still, rng).draw(14):
+            yield f"{question} {answer}"
+    for question, answer in handbook(rng, 2 * len(chosen)):
+        yield f"{question} {answer}"
+    yield from vocabulary_texts() * _WORD_REPEATS
+    yield from ["<|im_start|>user\n", "\n", "assistant\n", " Yes", " No", " Answer: "] * 200
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Images with their features, and the way to ask about them."""
+
+    stills: Sequence[stills.Still]
+    features: tuple[np.ndarray, np.ndarray]
+    prompter: Prompter
+    settings: PocketImageSettings
+
+    def row(self, index: int, rng: np.random.Generator, augment: bool) -> ClipRow:
+        """One image, perhaps mirrored, with questions drawn for it."""
+        plan, layout = self.settings.language, self.settings.layout
+        is_mirrored = bool(augment and rng.random() < 0.5)
+        still = stills.mirrored(self.stills[index]) if is_mirrored else self.stills[index]
+        pairs = StillQuestions(still, rng).draw(plan.questions_per_image)
+        features = torch.from_numpy(self.features[is_mirrored][index].astype(np.float32))[None]
+        return ClipRow(features, self.prompter.prefix([0.0]), [self._turn(pair) for pair in pairs], layout.grids(1))
+
+    def _turn(self, pair: QA) -> Turn:
+        return Turn(self.prompter.question(pair[0]), self.prompter.answer(pair[1]))
+
+    def handbook_row(self, rng: np.random.Generator) -> ClipRow:
+        """Handbook sentences and a dictation without an image, as they are or spelled."""
+        layout = self.settings.layout
+        share = self.settings.language.spelled_share if rng.random() < 0.5 else 0.0
+        turns = []
+        for question, answer in [*handbook(rng, 4), *dictation(rng, 2)]:
+            pieces = spelled(layout.answer_format.format(answer=answer), share, rng)
+            ids = [token for piece in pieces for token in self.prompter.encode(piece)]
+            turns.append(Turn(self.prompter.question(question), [*ids, self.prompter.end_id]))
+        prefix = self.prompter.encode("<|im_start|>user\n")
+        return ClipRow(torch.zeros(0, layout.features_per_frame, self.settings.size.vision_width), prefix, turns)
+
+
+def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSettings) -> None:
+    """Pre-train merger and language model; rank 0 writes the checkpoint into `work/checkpoint`."""
+    plan = settings.language
+    loaded = stills.load(root, work)
+    training, held_out = stills.divide(loaded, settings.num_validation_scenes)
+    texts = corpus_texts([loaded.stills[index] for index in training[::3]], settings.seed)
+    tokenizer = train_tokenizer(texts, settings.layout, plan.vocab_size)
+    prompter = Prompter(tokenizer, settings.layout)
+    model = _model_with_vision(work, settings, tokenizer.get_vocab_size(), special_ids(tokenizer))
+    use_tree_attention(model)
+    features = tuple(np.load(work / f"features.{side}.npy", mmap_mode="r") for side in SIDES)
+    corpus = Corpus(loaded.stills, (features[0], features[1]), prompter, settings)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = decayed_groups(trained, tokenizer.get_vocab_size(), plan.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
+    buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
+    rng = np.random.default_rng([settings.seed, 4, rank])
+    torch.manual_seed(settings.seed + 4)
+    history, started, running = [], time.monotonic(), 0.0
+    for step in range(plan.num_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = plan.learning_rate * cosine_rate(step, plan.num_steps, plan.warmup_steps)
+        optimizer.zero_grad(set_to_none=True)
+        for place in rng.integers(len(training), size=plan.images_per_step):
+            row = corpus.row(training[place], rng, augment=True)
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = answer_losses(model, [row]).mean_over_turns()
+            (loss / plan.images_per_step).backward()
+            running = 0.995 * running + 0.005 * float(loss.detach())
+        if rng.random() < plan.handbook_share:
+            with torch.autocast("cpu", torch.bfloat16):
+                (0.3 * answer_losses(model, [corpus.handbook_row(rng)]).mean_over_turns()).backward()
+        average_gradients(trained, buffer)
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        if rank == 0 and (step % 200 == 199 or step + 1 == plan.num_steps):
+            wall_s = round(time.monotonic() - started, 1)
+            measured = _validate(model, corpus, held_out)
+            history.append({"step": step + 1, "wall_s": wall_s, "train": round(running, 4), **measured})
+            print(json.dumps(history[-1]), flush=True)
+            _save(model, tokenizer, work / "checkpoint", settings)
+    if rank == 0:
+        (work / "language.json").write_text(json.dumps(history, indent=1))
+
+
+@torch.no_grad()
+def _validate(model: nn.Module, corpus: Corpus, held_out: Sequence[int]) -> dict[str, float]:
+    """Mean loss of held-out images, the share of tokens and of whole answers that are right when led along them."""
+    rng = np.random.default_rng(7)
+    found: dict[str, list[float]] = {"loss": [], "token_top1": [], "answers_right": []}
+    for index in held_out[::3]:
+        row = corpus.row(index, rng, augment=False)
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = answer_losses(model, [row])
+        found["loss"].append(float(losses.mean_over_turns()))
+        right = (losses.chosen == losses.target).float()
+        found["token_top1"].append(float(right.mean()))
+        whole = [float(part.min()) for part in right.split([len(turn.answer) for turn in row.turns])]
+        found["answers_right"].append(float(np.mean(whole)))
+    return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
+
+
+def _save(model: Any, tokenizer: Tokenizer, folder: Path, settings: PocketImageSettings) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().to(torch.float16) for name, value in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=state)
+    tokenizer.save(str(folder / TOKENIZER_NAME))
+    settings.layout.write(folder / LAYOUT_NAME)
