@@ -44,7 +44,8 @@ from hazardline.train.early_stopping import best, is_over
 from hazardline.train.encoder import VisitEncoder
 from hazardline.train.features import FeatureReader
 from hazardline.train.loss import LOGITS_PER_PIECE
-from hazardline.train.memory_plan import MemoryPlan, ModelShape, check_memory
+from hazardline.train.memory_plan import MemoryPlan, check_memory
+from hazardline.train.model_shape import ModelShape
 from hazardline.train.prefix import ClipRow
 from hazardline.train.selfcheck import self_check
 from hazardline.train.step import Objective, losses_by_task, optimizer_step
