@@ -95,6 +95,11 @@ def format_reply(reasoning: str, answer: str) -> str:
     return f"{reasoning}{_FINAL}{answer}"
 
 
+def reasoning_of(reply: str) -> str:
+    """What stands before the last `Answer:` of a reply; nothing where it has none."""
+    return reply.rpartition(_FINAL)[0]
+
+
 def final_answer(reply: str) -> str:
     """What stands behind the last `Answer:` of a reply; the whole reply where it has none."""
     return re.split(r"\bAnswer:", reply)[-1].strip()

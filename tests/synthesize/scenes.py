@@ -39,6 +39,7 @@ def scene(clip_id: str, label: str = "crash", **changes: Any) -> dict[str, Any]:
         "description": "ego-car hits a car." if is_crash else None,
         "cause": "The driver followed too closely." if is_crash else None,
         "prevention": "Keep a safe distance." if is_crash else None,
+        "still": None,
     }
     return row | changes
 

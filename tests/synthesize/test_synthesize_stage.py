@@ -1,14 +1,20 @@
+import json
+
 import pytest
 
 from hazardline.errors import UserError
+from hazardline.hazardnet import HAZARDNET_TASKS, TOPICS, format_reply
 from hazardline.progress import SilentReporter
 from hazardline.synthesize.config import SynthesizeConfig
+from hazardline.synthesize.deterministic_images import NO_CLASS, NO_TRUTH
 from hazardline.synthesize.document import SYNTHESIS_NAME, Synthesis
+from hazardline.synthesize.hazard_records import HazardRecord
 from hazardline.synthesize.records import read_records
 from hazardline.synthesize.stage import run
 from hazardline.tables import ASSIGNMENT, QA, read_table, write_table
 from hazardline.tasks import PROMPTS, TASKS
-from tests.synthesize.scenes import scene, write_inputs
+from tests.synthesize.images import image, thing, truth
+from tests.synthesize.scenes import SPLITS, scene, write_inputs
 
 
 def scenes():
@@ -93,3 +99,38 @@ def test_bad_annotations_above_the_limit_stop_the_stage_and_write_nothing(tmp_pa
 def test_an_unknown_prompt_version_names_the_known_ones():
     with pytest.raises(UserError, match=r"recipe: prompt_version: .*crashchat-short@1, crashchat@1"):
         SynthesizeConfig.parse({"prompt_version": "mine@1"}, "recipe")
+
+
+def images():
+    stills = [truth(thing(ahead_m=8.0)), truth(), truth(thing("pedestrian", 10.0)), truth(road="highway")]
+    return [image(f"i{number}", still, "near_miss") for number, still in enumerate([*stills, None, *stills])]
+
+
+def test_images_are_annotated_for_hazardnet(tmp_path):
+    inputs = write_inputs(tmp_path, images())
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        run(SynthesizeConfig(prompt_version="hazardnet-short@1"), inputs, folder, SilentReporter())
+    out = folders[0]
+    names = sorted(path.name for path in out.iterdir())
+    assert names == [*(f"hazardqa_{split}.json" for split in sorted(SPLITS)), "qa.parquet", "synthesis.json"]
+    assert all((out / name).read_bytes() == (folders[1] / name).read_bytes() for name in names)
+
+    rows, report = read_table(QA, out), Synthesis.read(out / SYNTHESIS_NAME)
+    assert len(rows) == 8 * 5 + 6 == report.num_pairs and report.rejected == []
+    places = [(row["clip_id"], HAZARDNET_TASKS.index(row["task"])) for row in rows]
+    assert places == sorted(places)
+    reasons = {(item.task, item.reason): item.num_clips for item in report.unasked}
+    assert reasons["scene_classification", NO_CLASS] == 2
+    assert {count for (_, reason), count in reasons.items() if reason == NO_TRUTH} == {1}
+
+    for split in SPLITS:
+        records = [
+            HazardRecord.parse(value, split) for value in json.loads((out / f"hazardqa_{split}.json").read_text())
+        ]
+        chosen = [row for row in rows if row["split"] == split and row["task"] in TOPICS]
+        assert [(item.image_id, item.question) for item in records] == [(r["clip_id"], r["question"]) for r in chosen]
+        for item, row in zip(records, chosen, strict=True):
+            assert format_reply(item.chain_of_thought, item.answer) == row["answer"]
+            assert item.category_topic == TOPICS[row["task"]] and item.image == f"/images/{item.image_id}.png"

@@ -17,7 +17,7 @@ class PairCount(Document):
 
 
 class UnaskedCount(Document):
-    """How many crashes were not asked a task because their annotation lacks the answer."""
+    """How many clips were not asked a task because their annotation lacks the answer."""
 
     task: str
     reason: str

@@ -1,12 +1,36 @@
 """A question-answer pair, and what an annotator makes of one clip."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hazardline.tasks import Task
 
 SceneRow = dict[str, Any]
 """A row of the scenes table (`hazardline.tables.SCENES`)."""
+
+
+Reason = Literal[
+    "unknown_clip",
+    "wrong_id",
+    "duplicate",
+    "unknown_task",
+    "wrong_question",
+    "empty_answer",
+    "wrong_sign",
+    "negative_answer_for_crash",
+    "wrong_negative_answer",
+    "localization_of_negative",
+    "wrong_answer_form",
+    "times_outside_clip",
+    "times_out_of_order",
+    "empty_question",
+    "answer_in_question",
+    "inconsistent_classification",
+    "too_many_topics",
+]
+"""Why a pair is refused."""
+Problem = tuple[Reason, str]
+"""The reason, and what was found."""
 
 
 @dataclass(frozen=True)

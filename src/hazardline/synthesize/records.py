@@ -13,7 +13,6 @@ from hazardline.files import write_json
 from hazardline.synthesize.pair import QaPair, SceneRow
 
 VIDEO_TAG = "<video>\n"
-SPLITS = ("train", "validation", "test")
 
 
 class Turn(Document):

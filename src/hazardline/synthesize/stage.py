@@ -1,4 +1,4 @@
-"""Synthesize: from scenes and their split to CrashChat's six tasks as question-answer pairs."""
+"""Synthesize: from scenes and their split to a suite's tasks as question-answer pairs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 from hazardline.errors import UserError
 from hazardline.files import digest_json
 from hazardline.progress import Reporter
+from hazardline.suites import ALL_PROMPTS, suite_of
 from hazardline.synthesize.annotators import ANNOTATORS
 from hazardline.synthesize.config import SynthesizeConfig
 from hazardline.synthesize.document import (
@@ -19,10 +20,10 @@ from hazardline.synthesize.document import (
     UnaskedCount,
 )
 from hazardline.synthesize.pair import QaPair, SceneRow
-from hazardline.synthesize.records import SPLITS, Record, records_name, write_records
+from hazardline.synthesize.published import SPLITS, write_published
 from hazardline.synthesize.validate import Validation, validate
 from hazardline.tables import ASSIGNMENT, QA, SCENES, read_table, write_table
-from hazardline.tasks import PROMPTS, TASKS, PromptSet, Task
+from hazardline.tasks import PromptSet, Task
 
 
 def run(config: SynthesizeConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
@@ -40,15 +41,15 @@ def run(config: SynthesizeConfig, inputs: Mapping[str, Path], out: Path, reporte
     scenes = {row["clip_id"]: row for row in read_table(SCENES, inputs["ingest"])}
     split_of = {row["clip_id"]: row["split"] for row in read_table(ASSIGNMENT, inputs["split"])}
     _check_same_clips(scenes, split_of, inputs)
-    prompts = PROMPTS[config.prompt_version]
-    annotate = ANNOTATORS[config.annotator]
+    prompts, suite = ALL_PROMPTS[config.prompt_version], suite_of(config.prompt_version)
+    annotate = ANNOTATORS[suite.name][config.annotator]
 
     reporter.phase("annotate", len(scenes))
     pairs: list[QaPair] = []
     unasked: Counter[tuple[Task, str]] = Counter()
     for clip_id in sorted(scenes):
         annotation = annotate(scenes[clip_id], split_of[clip_id], prompts)
-        pairs.extend(sorted(annotation.pairs, key=lambda pair: TASKS.index(pair.task)))
+        pairs.extend(sorted(annotation.pairs, key=lambda pair: suite.tasks.index(pair.task)))
         unasked.update(annotation.unasked)
         reporter.advance()
 
@@ -106,7 +107,7 @@ def _report(
                 answer_form="positive" if is_positive else "negative",
                 num_pairs=kinds[task, split, is_positive],
             )
-            for task in TASKS
+            for task in suite_of(prompts.version).tasks
             for split in SPLITS
             for is_positive in (True, False)
             if kinds[task, split, is_positive]
@@ -123,7 +124,5 @@ def _report(
 
 def _write(out: Path, pairs: Sequence[QaPair], scenes: Mapping[str, SceneRow], report: Synthesis) -> None:
     write_table(QA, out, [asdict(pair) for pair in pairs])
-    for split in SPLITS:
-        records = [Record.of(pair, scenes[pair.clip_id]) for pair in pairs if pair.split == split]
-        write_records(out / records_name(split), records)
+    write_published(out, pairs, scenes, suite_of(report.prompt_version))
     report.write(out / SYNTHESIS_NAME)

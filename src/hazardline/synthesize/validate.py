@@ -1,41 +1,16 @@
 """What a pair must satisfy whoever wrote it; every pair that does not is kept apart with its reason."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from hazardline.errors import UserError
-from hazardline.synthesize.pair import QaPair, SceneRow, qa_id
-from hazardline.tasks import (
-    LOCALIZATION_TASKS,
-    NEGATIVE_ANSWERS,
-    TASKS,
-    PromptSet,
-    format_interval,
-    format_point,
-    parse_interval,
-    parse_point,
-)
-
-Reason = Literal[
-    "unknown_clip",
-    "wrong_id",
-    "duplicate",
-    "unknown_task",
-    "wrong_question",
-    "empty_answer",
-    "wrong_sign",
-    "negative_answer_for_crash",
-    "wrong_negative_answer",
-    "localization_of_negative",
-    "wrong_answer_form",
-    "times_outside_clip",
-    "times_out_of_order",
-]
-
-_HALF_STEP_S = 0.05 + 1e-9
-"""Answers have one decimal, so a time may lie this far outside the clip by rounding alone."""
+from hazardline.hazardnet import TOPICS, TOPICS_PER_IMAGE
+from hazardline.suites import CRASHCHAT, HAZARDNET, suite_of
+from hazardline.synthesize.crash_pairs import crash_problem
+from hazardline.synthesize.hazard_pairs import hazard_problem
+from hazardline.synthesize.pair import Problem, QaPair, Reason, SceneRow, qa_id
+from hazardline.tasks import PromptSet
 
 
 @dataclass(frozen=True)
@@ -93,11 +68,16 @@ def validate(pairs: Sequence[QaPair], scenes: Mapping[str, SceneRow], prompts: P
     accepted: list[QaPair] = []
     rejected: list[Rejected] = []
     seen: set[str] = set()
+    topics: Counter[str] = Counter()
     for pair in pairs:
         problem = _problem(pair, scenes.get(pair.clip_id), prompts)
         if problem is None and pair.qa_id in seen:
             problem = ("duplicate", f"{pair.qa_id} was given before")
         seen.add(pair.qa_id)
+        if problem is None and pair.task in TOPICS:
+            topics[pair.clip_id] += 1
+            if topics[pair.clip_id] > TOPICS_PER_IMAGE:
+                problem = ("too_many_topics", f"an image is asked {TOPICS_PER_IMAGE} topics of HazardQA")
         if problem is None:
             accepted.append(pair)
         else:
@@ -105,70 +85,25 @@ def validate(pairs: Sequence[QaPair], scenes: Mapping[str, SceneRow], prompts: P
     return Validation(accepted, rejected)
 
 
-def _problem(pair: QaPair, scene: SceneRow | None, prompts: PromptSet) -> tuple[Reason, str] | None:
+def _problem(pair: QaPair, scene: SceneRow | None, prompts: PromptSet) -> Problem | None:
     if scene is None:
         return "unknown_clip", f"clip {pair.clip_id} is not in the scenes table"
-    if pair.task not in TASKS:
-        return "unknown_task", f"task {pair.task}; known: {', '.join(TASKS)}"
+    suite = suite_of(prompts.version)
+    if pair.task not in suite.tasks:
+        return "unknown_task", f"task {pair.task}; known: {', '.join(suite.tasks)}"
     if pair.qa_id != qa_id(pair.clip_id, pair.task):
         return "wrong_id", f"expected {qa_id(pair.clip_id, pair.task)}"
-    if pair.prompt_version != prompts.version or pair.question != prompts.questions[pair.task]:
+    if pair.prompt_version != prompts.version or pair.question != prompts.questions.get(pair.task, pair.question):
         return "wrong_question", f"not the question of {prompts.version} for {pair.task}"
+    if not pair.question.strip():
+        return "empty_question", "the question is empty"
     if not pair.answer.strip():
         return "empty_answer", "the answer is empty"
-    if pair.is_positive != (scene["label"] == "crash"):
-        return "wrong_sign", f"is_positive is {pair.is_positive}, the clip's label is {scene['label']}"
-    if not pair.is_positive:
-        return _negative_problem(pair)
-    return _positive_problem(pair, scene)
+    return _CHECKS[suite.name](pair, scene)
 
 
-def _negative_problem(pair: QaPair) -> tuple[Reason, str] | None:
-    expected = NEGATIVE_ANSWERS.get(pair.task)
-    if expected is None:
-        return "localization_of_negative", f"{pair.task} is asked of crashes only"
-    if pair.answer != expected:
-        return "wrong_negative_answer", f"expected {expected!r}, got {pair.answer!r}"
-    return None
-
-
-def _positive_problem(pair: QaPair, scene: SceneRow) -> tuple[Reason, str] | None:
-    if _plain(pair.answer) in {_plain(answer) for answer in NEGATIVE_ANSWERS.values()}:
-        return "negative_answer_for_crash", f"a crash is answered {pair.answer!r}"
-    if pair.task == "crash_recognition" and pair.answer != "Yes":
-        return "wrong_answer_form", f"expected 'Yes', got {pair.answer!r}"
-    if pair.task in LOCALIZATION_TASKS:
-        return _times_problem(pair, scene)
-    return None
-
-
-def _times_problem(pair: QaPair, scene: SceneRow) -> tuple[Reason, str] | None:
-    times = _times(pair)
-    if times is None:
-        return "wrong_answer_form", f"{pair.answer!r} is not of the form that {pair.task} asks for"
-    if any(time_s > scene["duration_s"] + _HALF_STEP_S for time_s in times):
-        return "times_outside_clip", f"{pair.answer!r} in a clip of {scene['duration_s']:.2f} s"
-    if len(times) == 2 and times[0] >= times[1]:
-        return "times_out_of_order", f"{pair.answer!r} does not start before it ends"
-    crash_start_s = scene["crash_start_s"]
-    if len(times) == 1 and crash_start_s is not None and times[0] > crash_start_s + _HALF_STEP_S:
-        return "times_out_of_order", f"{pair.answer!r} lies after the crash start at {crash_start_s:.2f} s"
-    return None
-
-
-def _times(pair: QaPair) -> tuple[float, ...] | None:
-    """The times of an answer as they stand (ends not swapped), or None where its form is another."""
-    if pair.task == "pre_crash_localization":
-        point = parse_point(pair.answer)
-        return (point,) if point is not None and pair.answer == format_point(point) else None
-    interval = parse_interval(pair.answer)
-    if interval is None:
-        return None
-    first, second = interval
-    if pair.answer == format_interval(first, second):
-        return first, second
-    return (second, first) if pair.answer == format_interval(second, first) else None
-
-
-def _plain(answer: str) -> str:
-    return re.sub(r"[^a-z ]", "", answer.lower()).strip()
+_CHECKS: dict[str, Callable[[QaPair, SceneRow], Problem | None]] = {
+    CRASHCHAT.name: crash_problem,
+    HAZARDNET.name: hazard_problem,
+}
+"""What holds for the pairs of each suite beyond what holds for all."""

@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import pytest
+
+from hazardline.hazardnet import CLASSIFICATION, HAZARDNET_PROMPTS, TOPICS, format_classification
+from hazardline.synthesize.deterministic_images import annotate
+from hazardline.synthesize.validate import validate
+from tests.synthesize.images import image, thing, truth
+
+PROMPTS = HAZARDNET_PROMPTS["hazardnet-short@1"]
+STILLS = {"risk": truth(thing(ahead_m=8.0)), "free": truth(), "highway": truth(thing(ahead_m=8.0), road="highway")}
+SCENES = {name: image(name, still) for name, still in STILLS.items()}
+
+
+def pairs(name):
+    return annotate(SCENES[name], "train", PROMPTS).pairs
+
+
+def classification(*values):
+    names = ("SceneClassification", "AgentClassification", "SuggestedAction", "IsThereRisk")
+    return format_classification(dict(zip(names, values, strict=True)))
+
+
+def reason(item):
+    found = validate([item], SCENES, PROMPTS)
+    return found.rejected[0].reason if found.rejected else None
+
+
+def test_everything_the_annotator_writes_is_accepted():
+    written = [item for name in SCENES for item in pairs(name)]
+    found = validate(written, SCENES, PROMPTS)
+    assert found.accepted == written and found.rejected == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"question": "What?"}, "wrong_question"),
+        ({"answer": "{}"}, "wrong_answer_form"),
+        ({"answer": classification("Urban road", "Vehicle", "Must Stop", "Yes") + " "}, "wrong_answer_form"),
+        ({"answer": classification("Urban road", "N/A", "N/A", "No")}, "wrong_sign"),
+        ({"answer": classification("Urban road", "N/A", "Must Stop", "Yes")}, "inconsistent_classification"),
+        ({"answer": classification("Urban road", "Vehicle", "N/A", "Yes")}, "inconsistent_classification"),
+        ({"is_positive": False}, "wrong_sign"),
+        ({"task": "crash_recognition"}, "unknown_task"),
+        ({"answer": classification("Narrow lane", "Vehicle", "Yield", "Yes")}, None),
+    ],
+)
+def test_each_guard_on_a_classification(change, expected):
+    item = next(item for item in pairs("risk") if item.task == CLASSIFICATION)
+    assert reason(replace(item, **change)) == expected
+
+
+def test_a_classification_without_risk_has_no_agent():
+    item = next(item for item in pairs("free") if item.task == CLASSIFICATION)
+    wrong = classification("Urban road", "Vehicle", "N/A", "No")
+    assert reason(replace(item, answer=wrong)) == "inconsistent_classification"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"question": " "}, "empty_question"),
+        ({"answer": "A red car is near."}, "wrong_answer_form"),
+        ({"answer": " Answer: Yes"}, "wrong_answer_form"),
+        ({"answer": "Because. Answer: "}, "wrong_answer_form"),
+        ({"question": "Is it a van or a car?", "answer": "A van is near. Answer: Van"}, "answer_in_question"),
+        ({"question": "Is it a caravan?", "answer": "A van is near. Answer: van"}, None),
+        ({"is_positive": False}, "wrong_sign"),
+        ({"qa_id": "risk/other"}, "wrong_id"),
+    ],
+)
+def test_each_guard_on_a_topic(change, expected):
+    assert reason(replace(pairs("risk")[0], **change)) == expected
+
+
+def test_no_image_is_asked_more_than_five_topics():
+    topics = [item for item in pairs("free") if item.task in TOPICS]
+    missing = [task for task in TOPICS if task not in {item.task for item in topics}]
+    more = [*topics, *(replace(topics[0], task=task, qa_id=f"free/{task}") for task in missing)]
+    found = validate(more, SCENES, PROMPTS)
+    assert found.accepted == topics
+    assert [item.reason for item in found.rejected] == ["too_many_topics"] * 2
+
+
+def test_the_second_of_two_is_the_duplicate():
+    first = pairs("risk")[0]
+    assert [item.reason for item in validate([first, first], SCENES, PROMPTS).rejected] == ["duplicate"]
