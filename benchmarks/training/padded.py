@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.training.document import Row, row
-from benchmarks.training.flops import Shape, flop_limit
 from benchmarks.training.steps import encode_once_loss, packed_loss, padded_batch, padded_loss
-from benchmarks.training.synthetic import Family, SyntheticClip, pocket_branch, synthetic_clip
+from benchmarks.training.synthetic import Family, SyntheticClip, counted, pocket_branch, synthetic_clip
+from hazardline.train.flops import flop_limit
 
 GRID = tuple((tokens, count) for tokens in (256, 1024, 2048) for count in (1, 2, 5, 6))
 REQUIRED = ((1024, 1), (1024, 5), (2048, 6))
@@ -28,7 +28,8 @@ def padded_rows(family: Family, sizes: Sequence[tuple[int, int]], repeats: int) 
         error = gradient_error(model, clip)
         assert error < _MAX_GRADIENT_ERROR, f"{family}: the gradients differ by {error:.1e}; a speed would mean nothing"
         times = step_times(model, clip, repeats)
-        limit = flop_limit(Shape.of(model, clip.row))
+        count = counted(model, clip.row)
+        limit = flop_limit(*count)
         speedup = median(times["padded"]) / median(times["packed"])
         rows.append(
             row(
@@ -39,7 +40,7 @@ def padded_rows(family: Family, sizes: Sequence[tuple[int, int]], repeats: int) 
                 f"our own padded per-question mode, {family}, one step, pixels to gradient",
                 gradient_relative_error=error,
                 flop_limit=round(limit, 2),
-                flop_limit_with_hidden_pairs=round(flop_limit(Shape.of(model, clip.row), False), 2),
+                flop_limit_with_hidden_pairs=round(flop_limit(*count, skips_hidden_pairs=False), 2),
                 fraction_of_limit=round(speedup / limit, 3),
                 encode_once_ratio=round(median(times["padded"]) / median(times["encode_once"]), 3),
                 seconds={name: [round(value, 4) for value in values] for name, values in times.items()},

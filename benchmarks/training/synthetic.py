@@ -13,6 +13,8 @@ from peft import PeftModel
 from torch import Tensor
 
 from hazardline.pocket.architecture import PocketSize, build_model, build_qwen2_vl
+from hazardline.train.flops import Adapter, Work
+from hazardline.train.model_shape import ModelShape
 from hazardline.train.packed import use_tree_attention
 from hazardline.train.prefix import ClipRow, Turn
 from hazardline.vlm.family import family_of
@@ -99,6 +101,21 @@ def synthetic_clip(model: Any, num_tokens: int, num_questions: int, seed: int = 
         for _ in range(num_questions)
     ]
     return SyntheticClip(ClipRow(encode(model, media), prefix, turns, (grid,) if is_qwen else ()), media)
+
+
+def counted(model: Any, row: ClipRow) -> tuple[ModelShape, Adapter, Work]:
+    """What `hazardline.train.flops` counts of a model of `pocket_branch` and a clip."""
+    core = core_model(model)
+    tokens = sum(token == core.config.video_token_id for token in row.prefix)
+    work = Work(
+        vision_patches=MERGE**2 * tokens,
+        patches_per_attention=(FRAME_PX // PATCH_PX) ** 2,
+        vision_tokens=tokens,
+        prefix=len(row.prefix),
+        suffixes=tuple(len(turn.question) + len(turn.answer) for turn in row.turns),
+        answers=tuple(len(turn.answer) for turn in row.turns),
+    )
+    return ModelShape.of(core), Adapter(LORA.rank, LORA.targets), work
 
 
 @torch.no_grad()

@@ -10,7 +10,8 @@ from hazardline.train.base import POCKET_CHECKPOINT
 from hazardline.train.config import TrainConfig
 from hazardline.train.loss import LOGITS_PER_PIECE
 from hazardline.train.mask import BackEnd
-from hazardline.train.memory_plan import ModelShape, RowSize, plan_memory
+from hazardline.train.memory_plan import RowSize, plan_memory
+from hazardline.train.model_shape import ModelShape
 from hazardline.train.packed import answer_losses, use_tree_attention
 from hazardline.vlm.layout import Layout
 from hazardline.vlm.model import LoraSettings, add_branch, core_model, load_base

@@ -12,7 +12,8 @@ from hazardline.errors import UserError
 from hazardline.pocket.architecture import PocketSize, build_model, build_qwen2_vl
 from hazardline.train.config import TrainConfig
 from hazardline.train.loss import LOGITS_PER_PIECE
-from hazardline.train.memory_plan import ModelShape, RowSize, check_memory, lora_parameters, plan_memory
+from hazardline.train.memory_plan import RowSize, check_memory, plan_memory
+from hazardline.train.model_shape import ModelShape, VisionShape, lora_parameters
 from hazardline.train.packed import answer_losses, use_tree_attention
 from hazardline.vlm.layout import Layout
 from hazardline.vlm.model import LoraSettings, add_branch, core_model
@@ -29,8 +30,7 @@ QWEN2_VL_2B = ModelShape(
     kv_heads=2,
     vocab=151_936,
     is_tied=True,
-    vision_parameters=630_000_000,
-    projector_parameters=35_000_000,
+    vision=VisionShape("qwen2_vl", width=1280, mlp=5120, layers=32, patch_values=1176, merged=4),
 )
 
 

@@ -1,6 +1,7 @@
 """Rate and data order are functions of the step."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_rate_warms_up_and_falls_to_its_floor() -> None:
 def test_a_line_falls_evenly_to_nothing() -> None:
     rates = [learning_rate(step, 12, 1.0, 2, 0.0, "linear") for step in range(12)]
     assert rates[:2] == [0.5, 1.0] and rates[-1] == 0
-    steps = [one - other for one, other in zip(rates[2:], rates[3:], strict=False)]
+    steps = [one - other for one, other in pairwise(rates[2:])]
     assert steps == pytest.approx([1 / 9] * 9)
 
 

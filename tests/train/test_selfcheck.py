@@ -50,6 +50,23 @@ def test_it_passes_and_leaves_the_model_as_it_was(branch: Branch, patches: torch
     assert all(parameter.grad is None for parameter in branch.model.parameters())
 
 
+def test_a_base_in_bf16_is_compared_in_fp32_and_left_as_it_was(
+    base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path, patches: torch.Tensor
+) -> None:
+    narrow = load_branch(make_job(tmp_path, small_config(base), inputs, features))
+    for parameter in narrow.model.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.bfloat16()
+    before = {name: tensor.clone() for name, tensor in narrow.model.state_dict().items()}
+    found = check(narrow, patches)
+    found.refuse_differences()
+    assert found.encoder < 1e-5 and found.gradient < 1e-5
+    after = narrow.model.state_dict()
+    assert all(
+        after[name].dtype == tensor.dtype and torch.equal(after[name], tensor) for name, tensor in before.items()
+    )
+
+
 def test_features_of_another_clip_are_found(branch: Branch, patches: torch.Tensor) -> None:
     found = check(branch, patches, lambda row: replace(row, features=row.features.flip(0).roll(1, dims=1)))
     with pytest.raises(UserError, match="cached features against the native vision encoder"):

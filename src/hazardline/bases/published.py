@@ -23,6 +23,13 @@ AUTHORS_TYPE = "videollama3_qwen2"
 LAYOUTS: dict[str, str] = {"video_llama_3": "video_llama3", "qwen2_vl": "qwen2_vl_image"}
 """Layouts of published weights inside the package, by `model_type`."""
 
+_CONFIGURATIONS = {
+    "Qwen/Qwen2-VL-2B-Instruct": "qwen2_vl_2b",
+    "DAMO-NLP-SG/VideoLLaMA3-2B": "video_llama3_2b",
+    "DAMO-NLP-SG/VideoLLaMA3-7B": "video_llama3_7b",
+}
+"""Configurations inside the package by repository, so that a run's cost is known without its weights."""
+
 _RENAMED = (
     ("model.vision_encoder.", "model.vision_model."),
     ("model.mm_projector.", "model.projector."),
@@ -78,6 +85,21 @@ def missing_shards(folder: Path) -> list[str]:
         return []
     listed = _index(folder / INDEX_NAME)["weight_map"].values()
     return sorted({str(name) for name in listed if not (folder / str(name)).is_file()})
+
+
+def published_config(repository: str) -> dict[str, Any]:
+    """`config.json` of published weights, in the native form, from the package.
+
+    Raises:
+        UserError: the package has none of this repository.
+    """
+    if repository not in _CONFIGURATIONS:
+        raise UserError(
+            f"hub:{repository}: its configuration is not in the package; known are {', '.join(_CONFIGURATIONS)}"
+        )
+    place = files("hazardline.vlm.published") / f"{_CONFIGURATIONS[repository]}.json"
+    found: dict[str, Any] = json.loads(place.read_bytes())
+    return found
 
 
 def published_layout(config: dict[str, Any], address: str) -> Layout:

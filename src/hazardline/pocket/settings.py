@@ -87,7 +87,7 @@ class ImageVisionSettings(Document):
 class ImageLanguageSettings(Document):
     """Questions about images, and handbook English, for projector and language model."""
 
-    num_steps: int = 2600
+    num_steps: int = 1800
     images_per_step: int = 4
     """In each of the two processes."""
     learning_rate: float = 1.2e-3

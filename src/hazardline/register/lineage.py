@@ -11,7 +11,6 @@ from hazardline.gate.document import DECISION_NAME, Decision
 from hazardline.register.config import RegisterConfig
 from hazardline.register.promote import DECISION_TAG, GATE_TAG, SEEN_TAG, seen_text
 from hazardline.tables import ASSIGNMENT, QA, SCENES
-from hazardline.tasks import TRAINED_ON
 from hazardline.train.base import base_digest, base_folder
 
 KEY_TAG = "hazardline.key"
@@ -93,13 +92,13 @@ def _check(config: RegisterConfig, inputs: Mapping[str, Path], evaluation: Evalu
         raise UserError(
             f"{inputs['gate'] / DECISION_NAME}: decides about another evaluation than the one given; {again}"
         )
-    for branch in TRAINED_ON:
+    for branch in evaluation.identity.adapters_digest:
         folder = inputs["train"] / branch
         if not folder.is_dir():
             raise UserError(
                 f"{folder}: missing; expected the adapter of the {branch} branch as the train stage leaves it"
             )
-        if sha256_tree(folder) != evaluation.identity.adapters_digest.get(branch):
+        if sha256_tree(folder) != evaluation.identity.adapters_digest[branch]:
             raise UserError(f"{folder}: not the adapter that was evaluated; {again}")
     if base_digest(base_folder(config.base)) != evaluation.identity.base_digest:
         raise UserError(

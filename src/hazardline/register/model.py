@@ -29,7 +29,6 @@ from hazardline.register.config import RegisterConfig
 from hazardline.register.lineage import KEY_TAG, Lineage, decision_tags
 from hazardline.register.promote import CANDIDATE
 from hazardline.tables import CLIP_SCORES
-from hazardline.tasks import TRAINED_ON
 from hazardline.tracking import Run, clear_errors
 from hazardline.train.base import base_folder
 
@@ -69,7 +68,7 @@ def pack(config: RegisterConfig, inputs: Mapping[str, Path], lineage: Lineage, f
     wanted = {path: f"processor/{path.name}" for path in sorted(base.iterdir()) if _belongs_to_processor(path)}
     wanted |= {inputs["evaluate"] / name: f"evaluation/{name}" for name in EVALUATION_FILES}
     wanted[inputs["train"] / TRAINING_NAME] = TRAINING_NAME
-    for branch in TRAINED_ON:
+    for branch in lineage.identity.adapters_digest:
         root = inputs["train"] / branch
         files = sorted(path for path in root.rglob("*") if path.is_file())
         wanted |= {path: f"adapters/{branch}/{path.relative_to(root).as_posix()}" for path in files}

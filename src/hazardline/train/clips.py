@@ -8,8 +8,9 @@ from typing import Any
 
 from hazardline.errors import UserError
 from hazardline.files import digest_json
+from hazardline.suites import TRAINED_IN_ANY
 from hazardline.tables import QA, SCENES, read_table
-from hazardline.tasks import LOCALIZATION_TASKS, TRAINED_ON, Branch, Task, format_interval, format_point
+from hazardline.tasks import LOCALIZATION_TASKS, Branch, Task, format_interval, format_point
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def load_clips(ingest: Path, synthesize: Path, branch: Branch, split: str) -> li
     scenes = {row["clip_id"]: row for row in read_table(SCENES, ingest)}
     questions: dict[str, list[Question]] = defaultdict(list)
     for row in read_table(QA, synthesize):
-        if row["split"] != split or row["task"] not in TRAINED_ON[branch]:
+        if row["split"] != split or row["task"] not in TRAINED_IN_ANY[branch]:
             continue
         scene = scenes.get(row["clip_id"])
         if scene is None:

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from hazardline.bases.address import BaseAddress
 from hazardline.documents import Document
-from hazardline.tasks import TRAINED_ON, Branch, Task
+from hazardline.suites import TRAINED_IN_ANY
+from hazardline.tasks import Branch, Task
 from hazardline.vlm.settings import LINEAR_LAYERS, LinearLayer, Quantisation
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -165,10 +166,10 @@ class TrainConfig(Document):
         if self.parallelism != "replicas" and self.optimizer != "adamw":
             raise ValueError("optimizer: adamw_8bit needs parallelism replicas; ZeRO divides the moments already")
         for name, branch in self.branches.items():
-            odd = sorted(set(branch.task_weights or {}) - set(TRAINED_ON[name]))
+            odd = sorted(set(branch.task_weights or {}) - set(TRAINED_IN_ANY[name]))
             if odd:
                 raise ValueError(f"branches.{name}.task_weights: the branch is not trained on {', '.join(odd)}")
-            weights = [self.weights_of(name).get(task, 1.0) for task in TRAINED_ON[name]]
+            weights = [self.weights_of(name).get(task, 1.0) for task in TRAINED_IN_ANY[name]]
             if not any(weights):
                 raise ValueError(f"branches.{name}: all task weights are 0")
             if self.branch_clips_per_step(name) < self.num_workers:

@@ -144,7 +144,7 @@ def _encode_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _start(base: Path, folder: Path, started: Synchronized) -> None:
+def _start(base: Path, folder: Path, started: "Synchronized[int]") -> None:
     """Load the encoder; torch is imported in the processes of the pool alone."""
     from hazardline.train import encoder
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from hazardline.errors import UserError
 from hazardline.process_memory import return_freed_memory
+from hazardline.suites import TRAINED_IN_ANY
 from hazardline.tables import QA, SCENES, read_table
-from hazardline.tasks import TRAINED_ON
 from hazardline.train import schedule
 from hazardline.train.build import Learner, load_model, make_learner
 from hazardline.train.checkpoint import load_state, save_state
@@ -44,7 +44,8 @@ from hazardline.train.early_stopping import best, is_over
 from hazardline.train.encoder import VisitEncoder
 from hazardline.train.features import FeatureReader
 from hazardline.train.loss import LOGITS_PER_PIECE
-from hazardline.train.memory_plan import MemoryPlan, ModelShape, check_memory
+from hazardline.train.memory_plan import MemoryPlan, check_memory
+from hazardline.train.model_shape import ModelShape
 from hazardline.train.prefix import ClipRow
 from hazardline.train.selfcheck import self_check
 from hazardline.train.step import Objective, losses_by_task, optimizer_step
@@ -180,7 +181,7 @@ def load_branch(job: BranchJob) -> Branch:
     if not clips:
         raise UserError(
             f"{job.synthesize / QA.file_name}: no training clip has a question of the {job.branch} branch; expected "
-            f"{' or '.join(TRAINED_ON[job.branch])} in the split train: give more clips, or leave the branch out"
+            f"{', '.join(TRAINED_IN_ANY[job.branch])} in the split train: give more clips, or leave the branch out"
         )
     return Branch(
         job,
@@ -251,7 +252,7 @@ def _measure(branch: Branch, state: TrainingState, workers: Workers) -> Training
         (branch.maker.plain(clip), [question.task for question in branch.maker.asked(clip)])
         for clip in branch.validation[workers.rank :: workers.count]
     ]
-    tasks = TRAINED_ON[branch.job.branch]
+    tasks = TRAINED_IN_ANY[branch.job.branch]
     losses = losses_by_task(branch.model, rows, branch.objective, tasks, workers.sum)
     point = ValidationLosses(step=state.step, losses=losses)
     if workers.rank == 0:
@@ -360,7 +361,7 @@ def _check(branch: Branch) -> SelfCheck:
 
 
 def _seeds(job: BranchJob, purpose: int) -> list[int]:
-    return [job.config.seed, list(TRAINED_ON).index(job.branch), purpose]
+    return [job.config.seed, list(TRAINED_IN_ANY).index(job.branch), purpose]
 
 
 def _seed(job: BranchJob, purpose: int) -> int:

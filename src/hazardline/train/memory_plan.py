@@ -12,6 +12,7 @@ from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.tasks import Branch
 from hazardline.train.config import TrainConfig
+from hazardline.train.model_shape import ModelShape, lora_parameters
 
 _FP32 = 4
 _NF4_BITS = 4.127
@@ -27,72 +28,6 @@ _REMEDIES: tuple[tuple[str, dict[str, Any]], ...] = (
         {"gradient_checkpointing": True, "clips_per_row": 1, "quantisation": "nf4"},
     ),
 )
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """Sizes of a checkpoint that memory depends on."""
-
-    hidden: int
-    mlp: int
-    layers: int
-    heads: int
-    kv_heads: int
-    vocab: int
-    is_tied: bool
-    vision_parameters: int
-    projector_parameters: int
-
-    @property
-    def kv_width(self) -> int:
-        """Width of keys, and of values."""
-        return self.hidden // self.heads * self.kv_heads
-
-    @property
-    def linear_parameters(self) -> int:
-        """Of the decoder's linear layers."""
-        return self.layers * sum(a * b for a, b in self.linear_sizes.values())
-
-    @property
-    def linear_sizes(self) -> dict[str, tuple[int, int]]:
-        """Input and output width of each linear layer of a decoder layer."""
-        return {
-            "q_proj": (self.hidden, self.hidden),
-            "k_proj": (self.hidden, self.kv_width),
-            "v_proj": (self.hidden, self.kv_width),
-            "o_proj": (self.hidden, self.hidden),
-            "gate_proj": (self.hidden, self.mlp),
-            "up_proj": (self.hidden, self.mlp),
-            "down_proj": (self.mlp, self.hidden),
-        }
-
-    @classmethod
-    def of(cls, core: Any) -> "ModelShape":
-        """Of a loaded model, on any device (also `meta`); what a branch has added does not count."""
-        from hazardline.vlm.family import family_of
-
-        text, family = core.config.text_config, family_of(core)
-
-        def size(name: str) -> int:
-            return sum(
-                parameter.numel() if not hasattr(parameter, "quant_state") else parameter.quant_state.shape.numel()
-                for part, parameter in core.get_submodule(name).named_parameters()
-                if "modules_to_save" not in part and "lora_" not in part
-            )
-
-        projector = size(family.projector)
-        is_inside = family.projector.startswith(f"{family.vision}.")
-        return cls(
-            hidden=text.hidden_size,
-            mlp=text.intermediate_size,
-            layers=text.num_hidden_layers,
-            heads=text.num_attention_heads,
-            kv_heads=text.num_key_value_heads,
-            vocab=text.vocab_size,
-            is_tied=bool(core.config.tie_word_embeddings),
-            vision_parameters=size(family.vision) - (projector if is_inside else 0),
-            projector_parameters=projector,
-        )
 
 
 @dataclass(frozen=True)
@@ -135,8 +70,8 @@ class MemoryPlan(Document):
             "activations": self.activations,
             "logits": self.logits,
         }
-        listed = ", ".join(f"{name} {_amount(size)}" for name, size in parts.items())
-        return f"{_amount(self.total)} ({listed})"
+        listed = ", ".join(f"{name} {amount(size)}" for name, size in parts.items())
+        return f"{amount(self.total)} ({listed})"
 
 
 def plan_memory(
@@ -161,14 +96,9 @@ def plan_memory(
     )
 
 
-def lora_parameters(shape: ModelShape, rank: int, targets: tuple[str, ...]) -> int:
-    """Trainable parameters of LoRA: rank x (inputs + outputs) a layer (HazardNet: 2,179,072 on Qwen2-VL-2B)."""
-    return shape.layers * rank * sum(sum(shape.linear_sizes[name]) for name in targets)
-
-
 def _frozen(shape: ModelShape, config: TrainConfig, width: int) -> int:
     embeddings = shape.vocab * shape.hidden * (1 if shape.is_tied else 2)
-    others = embeddings + shape.vision_parameters + shape.projector_parameters
+    others = embeddings + shape.vision.parameters + shape.projector_parameters
     linear = shape.linear_parameters * (_NF4_BITS / 8 if config.quantisation == "nf4" else width)
     divided = config.num_workers if config.parallelism == "zero3" else 1
     return round((linear + others * width) / divided)
@@ -211,6 +141,11 @@ def _kept_by_a_layer(shape: ModelShape, rank: int, targets: tuple[str, ...], has
     return kept
 
 
+def room_of(device_bytes: int) -> int:
+    """What a plan may take of a device."""
+    return round(device_bytes * (1 - _ALLOCATOR_SHARE))
+
+
 def check_memory(
     shape: ModelShape,
     config: TrainConfig,
@@ -225,22 +160,23 @@ def check_memory(
     Raises:
         UserError: with the prediction and the first setting that would make it fit.
     """
-    room = round(device_bytes * (1 - _ALLOCATOR_SHARE))
+    room = room_of(device_bytes)
     found = plan_memory(shape, config, branch, row, is_half, logits_per_piece)
     if found.total <= room:
         return found
     for text, change in _REMEDIES:
         other = plan_memory(shape, config.model_copy(update=change), branch, row, is_half, logits_per_piece)
         if other.total <= room:
-            remedy = f"set {text}, which needs {_amount(other.total)}"
+            remedy = f"set {text}, which needs {amount(other.total)}"
             break
     else:
         remedy = "no setting makes it fit: take a larger device, a smaller base or shorter clips (layout max_frames)"
     raise UserError(
         f"train: the {branch} branch would need {found.text()} for a row of {row.tokens} tokens, and the device has "
-        f"{_amount(device_bytes)}, of which {_amount(room)} can be used; {remedy}"
+        f"{amount(device_bytes)}, of which {amount(room)} can be used; {remedy}"
     )
 
 
-def _amount(size_bytes: float) -> str:
+def amount(size_bytes: float) -> str:
+    """Bytes in words."""
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"

@@ -2,11 +2,13 @@
 
 The packed step uses cached features, a batched encoder, one row for all questions and logits of answers alone. Each of
 these is compared with transformers' native path from pixels to logits, in fp32 and without dropout, so that a new
-version of a library that breaks one of them stops the run instead of spoiling it (reference: docs/adr/0003).
+version of a library that breaks one of them stops the run instead of spoiling it (reference: docs/adr/0003). A base in
+bf16 is widened to fp32 for the comparison, and narrowed again without loss.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,10 +40,10 @@ def self_check(model: nn.Module, clip_id: str, row: ClipRow, patches: Tensor, la
     """
     num_frames = min(MAX_FRAMES, len(row.features))
     short, patches = _first_frames(row, num_frames, layout, model), patches[:num_frames]
-    native = _native_features(model, patches, layout)
-    batched = _batched_features(model, patches, layout)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with _evaluation(model), _moved(parameters):
+    with _in_fp32(model), _evaluation(model), _moved(parameters):
+        native = _native_features(model, patches, layout)
+        batched = _batched_features(model, patches, layout)
         packed = answer_losses(model, [ClipRow(native, short.prefix, short.turns, short.grids)]).mean_over_turns()
         packed_gradient = torch.autograd.grad(packed, parameters)
         separate = _separate_loss(model, short, patches, layout)
@@ -101,6 +103,25 @@ def _native_turn_loss(model: nn.Module, prefix: list[int], turn: Turn, patches: 
     per_token = functional.cross_entropy(logits[-length - 1 : -1].float(), target, reduction="none")
     weights = torch.tensor(turn.token_weights or [1.0] * length, device=logits.device)
     return (per_token * weights / weights.sum()).sum()
+
+
+@contextmanager
+def _in_fp32(model: nn.Module) -> Iterator[None]:
+    """Hold bf16 weights in fp32 for the length of a block; products of four-bit layers are computed in fp32 too."""
+    narrow = [tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.dtype == torch.bfloat16]
+    layers: list[Any] = [module for module in model.modules() if hasattr(module, "compute_dtype")]
+    dtypes = [layer.compute_dtype for layer in layers]
+    try:
+        for tensor in narrow:
+            tensor.data = tensor.data.float()
+        for layer in layers:
+            layer.compute_dtype = torch.float32
+        yield
+    finally:
+        for tensor in narrow:
+            tensor.data = tensor.data.bfloat16()
+        for layer, dtype in zip(layers, dtypes, strict=True):
+            layer.compute_dtype = dtype
 
 
 @contextmanager
