@@ -153,6 +153,14 @@ def test_a_recipe_is_checked() -> None:
     assert "simulate, ingest, split" in done.stdout
 
 
+def test_a_recipes_cost_is_said_without_its_weights() -> None:
+    recipe = ROOT / "recipes" / "crashchat_videollama3_7b.yaml"
+    done = hazardline("cost", recipe, "--device", "a100-40gb", "--clips", "1000")
+    assert done.returncode == 0, done.stderr
+    assert "perception:" in done.stdout and "fits a100-40gb" in done.stdout and "of 1,000 training clips" in done.stdout
+    assert "expected one of a100-40gb" in refused("cost", recipe, "--device", "tpu")
+
+
 def test_a_device_answers_without_torch() -> None:
     code = (
         "import sys, hazardline.cli.main, hazardline.device.runtime, hazardline.device.bundle\n"

@@ -39,7 +39,7 @@ class Line:
     @property
     def config(self) -> ExportConfig:
         return ExportConfig(
-            base=self.inputs["base"],
+            base=str(self.inputs["base"]),
             num_workers=1,
             num_resamples=100,
             structural=StructuralLimits(num_clips=2),

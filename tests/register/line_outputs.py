@@ -33,6 +33,7 @@ class Line:
         self.base.mkdir(parents=True)
         for name in ("config.json", "layout.json", "tokenizer.json", "README.md", "model.safetensors"):
             (self.base / name).write_text(f"{name} of the base")
+        (self.base / "config.json").write_text("{}")
         (root / "policy.yaml").write_text(POLICY)
         for table in (SCENES, ASSIGNMENT, QA):
             write_table(table, root, [])

@@ -101,6 +101,11 @@ def test_the_heads_say_what_is_counted(recipe: Recipe) -> None:
     assert f"{largest.trainable_parameters:,}" in head
     for name in ("a100-40gb", "a100-80gb"):
         assert all(branch.fits for branch in estimate(recipe, DEVICES[name]).branches)
+    row = next(
+        line for line in (ROOT / "README.md").read_text().splitlines() if f"`recipes/{recipe.name}.yaml`" in line
+    )
+    assert f"| {amount(largest.memory.total)} |" in row and span(cost.hours) in row
+    assert f"{largest.trainable_parameters:,}" in row
     base = parse_base(recipe.train.base)
     assert base.kind == "hub" and len(base.more) == 40
 

@@ -62,6 +62,7 @@ def scene_row(clip_id: str, path: Path, label: str, num_frames: int, start_s: fl
         "event_s": start_s if label == "near_miss" else None,
         "accident_type": None,
         "ego_involved": True if is_crash else None,
+        "still": None,
         "description": "ego-car hits a car from the left." if is_crash else None,
         "cause": "The car came from the left without yielding." if is_crash else None,
         "prevention": "Drivers must yield to the right." if is_crash else None,

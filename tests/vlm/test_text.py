@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
 
 from hazardline.errors import UserError
 from hazardline.pocket.random_base import write_random_base
@@ -55,6 +58,19 @@ def test_time_may_come_before_its_frame(folder: Path) -> None:
     assert ids[-1] == prompter.video_id
     text = prompter._tokenizer.decode([token for token in ids if token != prompter.video_id], skip_special_tokens=True)
     assert text.endswith("Time 0.0s:,Time 0.2s:")
+
+
+def test_separator_and_time_are_one_text_to_the_tokenizer() -> None:
+    """BPE may merge over their boundary, and the published processor tokenises the whole prompt at once."""
+    layout = Layout(time_position="before", time_format="Time {time:.1f}s:", frame_separator=",")
+    tokenizer = Tokenizer(BPE())
+    tokenizer.train_from_iterator([",Time"] * 9 + ["0.2s:Yes No user"], BpeTrainer(vocab_size=200))
+    tokenizer.add_special_tokens(["<|im_start|>", layout.end_token, layout.video_token])
+    prompter = Prompter(tokenizer, layout)
+    pads = layout.video_token * layout.tokens_per_frame
+    whole = f"{layout.prompt_start}Time 0.0s:{pads},Time 0.2s:{pads}"
+    assert prompter.prefix([0.0, 0.2]) == prompter.encode(whole)
+    assert prompter.encode(",Time") != prompter.encode(",") + prompter.encode("Time")
 
 
 def test_a_question_ends_where_the_answer_begins(prompter: Prompter) -> None:

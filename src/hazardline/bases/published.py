@@ -52,9 +52,11 @@ _IMAGE_TOKEN_ID, _VIDEO_TOKEN_ID = 151655, 151656  # <|image_pad|> and <|video_p
 
 def lacks_something(folder: Path) -> bool:
     """Whether a checkpoint folder needs `complete`: it has no layout, or is in the authors' form."""
-    if not (folder / CONFIG_NAME).is_file():
+    try:
+        kind = _config(folder).get("model_type")
+    except UserError:  # no checkpoint, which is told elsewhere
         return False
-    return not (folder / LAYOUT_NAME).is_file() or _config(folder).get("model_type") == AUTHORS_TYPE
+    return not (folder / LAYOUT_NAME).is_file() or kind == AUTHORS_TYPE
 
 
 def complete(folder: Path, address: str) -> None:

@@ -96,10 +96,11 @@ class _Choice:
         if self._constraint is None or self.margin is None:
             return int(logits.argmax())
         allowed = np.flatnonzero(self._constraint.allowed())
-        order = np.argsort(-logits[allowed], kind="stable")
-        token = int(allowed[order[0]])
-        if len(allowed) > 1:
-            self.margin = min(self.margin, float(logits[token] - logits[allowed[order[1]]]))
+        scores = logits[allowed]
+        best = int(scores.argmax())
+        if len(scores) > 1:
+            self.margin = min(self.margin, float(scores[best] - np.delete(scores, best).max()))
+        token = int(allowed[best])
         self._constraint.accept(token)
         return token
 
