@@ -10,7 +10,7 @@ from hazardline.gate.stage import run as run_gate
 from hazardline.progress import SilentReporter
 from hazardline.register.config import RegisterConfig
 from hazardline.tables import ASSIGNMENT, CLIP_SCORES, QA, SCENES, write_table
-from hazardline.tasks import TRAINED_ON
+from hazardline.tasks import TRAINED_ON, Branch
 from hazardline.train.base import base_digest
 from tests.gate.evaluations import clip_scores, evaluation, identity
 
@@ -27,8 +27,9 @@ rules:
 class Line:
     """Makes candidates one after another, each with its own weights, in one folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, branches: tuple[Branch, ...] = tuple(TRAINED_ON)) -> None:
         self.root = root
+        self.branches = branches
         self.base = root / "base"
         self.base.mkdir(parents=True)
         for name in ("config.json", "layout.json", "tokenizer.json", "README.md", "model.safetensors"):
@@ -47,7 +48,7 @@ class Line:
     ) -> dict[str, Path]:
         """The inputs of the register stage for a candidate whose weights are named after it."""
         folder = self.root / name
-        for branch in TRAINED_ON:
+        for branch in self.branches:
             (folder / "train" / branch).mkdir(parents=True)
             (folder / "train" / branch / "adapter_config.json").write_text("{}")
             (folder / "train" / branch / "adapter_model.safetensors").write_text(f"{branch} weights of {name}")
@@ -60,7 +61,7 @@ class Line:
         return shared | {stage: folder / stage for stage in ("train", "evaluate", "gate")}
 
     def _evaluate(self, folder: Path, score: float, num_wrong: int) -> None:
-        adapters = {branch: sha256_tree(folder / "train" / branch) for branch in TRAINED_ON}
+        adapters = {branch: sha256_tree(folder / "train" / branch) for branch in self.branches}
         found = identity().model_copy(update={"adapters_digest": adapters, "base_digest": base_digest(self.base)})
         document: Evaluation = evaluation(identity=found)
         metrics = {model: dict(values) for model, values in document.metrics.items()}

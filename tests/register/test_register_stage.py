@@ -62,6 +62,15 @@ def test_a_first_candidate_becomes_champion_with_everything_that_belongs_to_it(l
     assert connect().get_run(found.run_id).data.metrics["candidate.crash_miou"] == 0.45
 
 
+def test_a_model_of_one_branch_is_registered_whole(home: Path, tmp_path: Path) -> None:
+    line = Line(tmp_path / "images", branches=("linguistic",))
+    found = register(line.config(), line.candidate("one"), tmp_path)
+    tags = connect().get_model_version("m", str(found.version)).tags
+    assert [name for name in tags if name.startswith("hazardline.adapter.")] == ["hazardline.adapter.linguistic"]
+    artifacts = connect().list_artifacts(found.run_id)
+    assert found.promoted and [item.path for item in artifacts] == ["model"]
+
+
 def test_a_closed_gate_ends_cleanly_with_a_candidate_that_is_not_promoted(line: Line, tmp_path: Path) -> None:
     found = register(line.config(), line.candidate("weak", score=0.5), tmp_path)
     assert (found.version, found.promoted, found.outcome) == (1, False, "gate_closed")
