@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hazardline.evaluate.document import MAIN_METRICS, REPORT_NAME
+from hazardline.evaluate.document import REPORT_NAME, main_metrics
 from hazardline.recipe import Recipe
 from hazardline.run_summary import RunSummary, summarize
 from hazardline.store import StageRecord
@@ -104,7 +104,7 @@ def _score_table(summary: RunSummary) -> Table:
     table.add_column("metric", no_wrap=True)
     for model in summary.metrics:
         table.add_column(model, no_wrap=True)
-    for name in MAIN_METRICS:
+    for name in main_metrics(summary.metrics.get("candidate", {})):
         cells = [metrics.get(name) for metrics in summary.metrics.values()]
         table.add_row(
             name,

@@ -5,7 +5,7 @@ Pure Python without dependencies: a vehicle's computer uses it as well as the tr
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Task = Literal[
     "crash_recognition",
@@ -24,6 +24,7 @@ Task = Literal[
     "scene_classification",
 ]
 """CrashChat's six, then HazardNet's (`hazardline.hazardnet`)."""
+ALL_TASKS: tuple[Task, ...] = get_args(Task)
 Branch = Literal["linguistic", "perception"]
 
 TASKS: tuple[Task, ...] = (

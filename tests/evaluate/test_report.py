@@ -7,7 +7,8 @@ from hazardline.evaluate.constants import choose_constants, constant_answers, sh
 from hazardline.evaluate.document import Evaluation, Identity
 from hazardline.evaluate.estimates import Scorer
 from hazardline.evaluate.report.filmstrips import choose
-from hazardline.evaluate.report.page import ReportData, confusion, loss_curves, summary_rows, tables, write_report
+from hazardline.evaluate.report.page import confusion, crash_rows, write_report
+from hazardline.evaluate.report.parts import ReportData, loss_curves, tables
 from hazardline.evaluate.scored import METRIC_NAMES
 from hazardline.evaluate.scoring import Canon, score_clips
 from hazardline.evaluate.slices import SLICED_METRICS, slice_estimates
@@ -112,7 +113,7 @@ def test_a_page_without_optional_parts_renders(data):
 def test_an_undefined_metric_is_a_dash(data):
     metrics = {model: dict(found) for model, found in data.evaluation.metrics.items()}
     del metrics["candidate"]["normal_auc"]
-    rows = {row.name: row for row in summary_rows(data.evaluation.model_copy(update={"metrics": metrics}))}
+    rows = {row.name: row for row in crash_rows(data.evaluation.model_copy(update={"metrics": metrics}))}
     assert rows["normal_auc"].cells[-1] == "–" and rows["normal_auc"].verdict == ""
     assert rows["crash_miou"].cells[-1].startswith("0.667 [")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hazardline.evaluate.testset import Clip
 from hazardline.tasks import (
+    ALL_TASKS,
     TASKS,
     TEXT_TASKS,
     Task,
@@ -23,6 +24,8 @@ class Answer:
     asked: bool = True
     score: float | None = None
     """Recognition: log-odds of Yes against No at the first answer token."""
+    free: str | None = None
+    """Of a task that is answered under a schema: what the model says without it."""
 
 
 ModelAnswers = dict[str, dict[Task, Answer]]
@@ -51,7 +54,7 @@ def prediction_rows(model: str, clips: Sequence[Clip], answers: ModelAnswers) ->
     rows = []
     for clip in clips:
         given = answers[clip.clip_id]
-        for task in TASKS:
+        for task in ALL_TASKS:
             if task not in given:
                 continue
             rows.append(

@@ -17,6 +17,14 @@ class AnswerLimits(Document):
     prevention_reasoning: Annotated[int, Field(ge=1)] = 96
     crash_localization: Annotated[int, Field(ge=1)] = 12
     pre_crash_localization: Annotated[int, Field(ge=1)] = 8
+    object_detection: Annotated[int, Field(ge=1)] = 32
+    spatial_relationships: Annotated[int, Field(ge=1)] = 32
+    traffic_rules: Annotated[int, Field(ge=1)] = 32
+    dynamic_elements: Annotated[int, Field(ge=1)] = 32
+    scene_prediction: Annotated[int, Field(ge=1)] = 32
+    weather_visibility: Annotated[int, Field(ge=1)] = 32
+    road_infrastructure: Annotated[int, Field(ge=1)] = 32
+    scene_classification: Annotated[int, Field(ge=1)] = 48
 
 
 class CeilingConfig(Document):
@@ -39,11 +47,11 @@ class EvaluateConfig(Document):
     """Processes that answer clips, one thread each."""
     max_new_tokens: AnswerLimits = AnswerLimits()
     num_resamples: Annotated[int, Field(ge=100)] = 1000
-    """Resamples of the bootstrap over clips."""
+    """Resamples of the bootstrap over clips, or over groups of images."""
     ceiling: bool = True
-    """Whether to train the probe on the training clips' frozen features."""
+    """Whether to train the probe on the training clips' frozen features (CrashChat; images have none)."""
     ceiling_probe: CeilingConfig = CeilingConfig()
     num_filmstrips: Annotated[int, Field(ge=0)] = 4
-    """Best and worst clips shown in the report, this many of each."""
+    """Best and worst clips, or images right and wrong, shown in the report, this many of each."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the bootstrap and of the probe."""

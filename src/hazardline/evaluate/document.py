@@ -1,15 +1,17 @@
 """What evaluation says, as one document: metrics with intervals, slices, and what exactly was measured."""
 
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import Field
 
 from hazardline.documents import Document
+from hazardline.suites import CRASHCHAT, HAZARDNET
 
 EVALUATION_NAME = "evaluation.json"
 REPORT_NAME = "report.html"
 ModelName = Literal["base", "constant", "candidate"]
-MAIN_METRICS = (
+CRASH_MAIN_METRICS = (
     "recognition_macro_f1",
     "near_miss_auc",
     "crash_miou",
@@ -17,11 +19,25 @@ MAIN_METRICS = (
     "pre_crash_score",
     "description_family_accuracy",
 )
-"""What people are shown first; every metric is in the document."""
+HAZARD_MAIN_METRICS = (
+    "risk_macro_f1",
+    "agent_macro_f1",
+    "action_macro_f1",
+    "scene_macro_f1",
+    "classification_macro_f1",
+    "qa_accuracy",
+)
+MAIN_METRICS = {CRASHCHAT.name: CRASH_MAIN_METRICS, HAZARDNET.name: HAZARD_MAIN_METRICS}
+"""What people are shown first, by suite; every metric is in the document."""
+
+
+def main_metrics(measured: Collection[str]) -> tuple[str, ...]:
+    """The main metrics of the suite that measured metrics belong to (CrashChat's where there is none of either)."""
+    return next((names for names in MAIN_METRICS.values() if set(names) & set(measured)), CRASH_MAIN_METRICS)
 
 
 class Estimate(Document):
-    """A metric with its 95 % interval (bootstrap over clips) and the number of clips behind it."""
+    """A metric with its 95 % interval (bootstrap over clips or their groups) and the number of clips behind it."""
 
     value: float
     low: float
@@ -67,3 +83,5 @@ class Evaluation(Document):
     """The best constant answer to every metric, chosen on the validation split."""
     undefined: dict[ModelName, list[str]] = Field(default_factory=dict)
     """Metrics that cannot be computed on this test set, for example an AUC against a label that it lacks."""
+    groups: dict[str, str] = Field(default_factory=dict, exclude_if=lambda groups: not groups)
+    """Group of every test clip, where whole groups are resampled (images of one scene); absent where clips are."""

@@ -108,6 +108,20 @@ def class_macro_f1(targets: Array, values: Array, weights: Array) -> Array:
     return np.asarray(total / count)
 
 
+def class_weighted_f1(targets: Array, values: Array, weights: Array) -> Array:
+    """F1 of the classes among the targets, each weighted by its share of a resample (classes are numbers)."""
+    total = np.zeros(len(weights))
+    for label in np.unique(targets):
+        support = weights @ (targets == label).astype(np.float64)
+        total += support * f1_of_class(targets, values, weights, float(label))
+    return np.asarray(total / weights.sum(axis=1))
+
+
+def ratio(targets: Array, values: Array, weights: Array) -> Array:
+    """Sum of the values over the sum of the targets: a share where a clip has several questions."""
+    return np.asarray((weights @ values) / (weights @ targets))
+
+
 def roc_auc(targets: Array, values: Array, weights: Array) -> Array:
     """Area under the ROC curve of the values for target 1 against target 0; ties count one half."""
     order = np.argsort(values, kind="stable")

@@ -1,6 +1,6 @@
 """The candidate on parts of the test set: by scenario, weather, light, and kind of negative."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -24,28 +24,34 @@ def parts(clips: Sequence[Clip]) -> Iterator[tuple[str, str, set[str]]]:
     for dimension, value_of in _DIMENSIONS.items():
         for value in sorted({value_of(clip) for clip in clips}):
             yield dimension, value, {clip.clip_id for clip in clips if value_of(clip) == value}
+    has_crashes = any(clip.is_crash for clip in clips)
     for label, value in NEGATIVES.items():
-        if any(clip.label == label for clip in clips):
+        if has_crashes and any(clip.label == label for clip in clips):
             yield "negatives", value, {clip.clip_id for clip in clips if clip.label in ("crash", label)}
 
 
 def slice_estimates(
-    clips: Sequence[Clip], values: dict[str, ClipValues], num_resamples: int, seed: int
+    clips: Sequence[Clip],
+    values: dict[str, ClipValues],
+    num_resamples: int,
+    seed: int,
+    groups: Mapping[str, str] | None = None,
 ) -> list[SliceEstimate]:
-    """Estimates of `SLICED_METRICS` on every part on which they are defined, however small it is (see `n`).
+    """Estimates of the metrics on every part on which they are defined, however small it is (see `n`).
 
     Args:
         clips: the test set.
         values: clip scores of the candidate by metric.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
+        groups: group by clip_id, where groups are resampled.
     """
     found = []
     for dimension, value, members in parts(clips):
-        for metric in SLICED_METRICS:
-            whole = values[metric]
+        for metric, whole in values.items():
             inside = np.array([clip_id in members for clip_id in whole.clip_ids], dtype=bool)
-            part = metric_estimate(metric, whole.targets[inside], whole.values[inside], num_resamples, seed)
+            named = [groups[clip_id] for clip_id in whole.clip_ids if clip_id in members] if groups else None
+            part = metric_estimate(metric, whole.targets[inside], whole.values[inside], num_resamples, seed, named)
             if part is not None:
                 found.append(SliceEstimate(dimension=dimension, value=value, metric=metric, estimate=part))
     return found

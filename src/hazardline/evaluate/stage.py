@@ -2,30 +2,28 @@
 
 import json
 import tempfile
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hazardline.errors import UserError
-from hazardline.evaluate.answers import ModelAnswers, answer_counts, prediction_rows
+from hazardline.evaluate.answers import ModelAnswers, prediction_rows
 from hazardline.evaluate.ceiling import measure_ceiling
 from hazardline.evaluate.config import EvaluateConfig
-from hazardline.evaluate.constants import choose_constants, constant_answers, shown_answers
 from hazardline.evaluate.document import EVALUATION_NAME, REPORT_NAME, Estimate, Evaluation, ModelName
-from hazardline.evaluate.estimates import ModelScores, Scorer
+from hazardline.evaluate.estimates import ModelScores
 from hazardline.evaluate.features import Features, gather_features
 from hazardline.evaluate.identity import identify
-from hazardline.evaluate.inference import Checkpoints, Questions, answer_clips, find_adapters, worker_pool
-from hazardline.evaluate.report.page import ReportData, write_report
-from hazardline.evaluate.scoring import Canon, pre_crash_times, score_clips, with_reference
-from hazardline.evaluate.slices import SLICED_METRICS, slice_estimates
+from hazardline.evaluate.inference import Checkpoints, Exam, answer_clips, find_adapters, worker_pool
+from hazardline.evaluate.measures import Constants, Measures, measures_of
+from hazardline.evaluate.report.parts import ReportData
 from hazardline.evaluate.testset import Clip, Splits, read_splits
 from hazardline.files import write_atomic
 from hazardline.progress import Reporter
+from hazardline.suites import CRASHCHAT
 from hazardline.tables import CLIP_SCORES, PREDICTIONS, write_table
-from hazardline.tasks import TASKS
 from hazardline.train.base import base_digest, base_folder
 
 TRAINING_NAME = "training.json"
@@ -49,42 +47,41 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, reporter:
         UserError: the inputs do not belong together, or a clip cannot be read any more.
     """
     splits = read_splits(inputs)
+    measures = measures_of(splits, inputs["split"])
     base = base_folder(config.base)
     checkpoints = Checkpoints(base, find_adapters(inputs["train"]))
     training = _read_optional(inputs["train"] / TRAINING_NAME)
     _check_base(training, base, inputs["train"] / TRAINING_NAME)
+    has_ceiling = config.ceiling and splits.suite is CRASHCHAT
 
     with tempfile.TemporaryDirectory(prefix="hazardline-evaluate-") as work:
         encoder_digest = None if training is None else training.get("digests", {}).get("encoder")
-        needed = [*splits.test, *(splits.train + splits.validation if config.ceiling else [])]
+        needed = [*splits.test, *(splits.train + splits.validation if has_ceiling else [])]
         features = gather_features(
             base, needed, inputs["train"], encoder_digest, Path(work), config.num_workers, reporter
         )
-        answers, ceiling = _infer(config, checkpoints, splits, features, reporter)
-    canon = Canon.build(splits.train, [*splits.validation, *splits.test])
-    constants = choose_constants(splits.validation, canon)
-    scored = _score(config, splits.test, answers, constants, canon, reporter)
-    candidate_values = {
-        metric: score_clips(metric, splits.test, answers["candidate"], canon) for metric in SLICED_METRICS
-    }
+        answers, ceiling = _infer(config, checkpoints, _exam(config, splits, measures), features, has_ceiling, reporter)
+    constants = measures.choose_constants()
+    scored = _score(config, splits.test, answers, constants, measures, reporter)
     evaluation = Evaluation(
         identity=identify(base, checkpoints.adapters, splits),
         num_test_clips=len(splits.test),
-        counts=_counts(splits, answers),
+        counts=measures.counts(answers),
         metrics={model: scored[model].estimates for model in MODEL_NAMES},
-        slices=slice_estimates(splits.test, candidate_values, config.num_resamples, config.seed),
+        slices=measures.slices(answers["candidate"], config.num_resamples, config.seed),
         ceiling=ceiling,
-        constants=constants,
+        constants=constants.texts,
         undefined={model: scored[model].undefined for model in MODEL_NAMES if scored[model].undefined},
+        groups=measures.groups,
     )
 
     reporter.phase("report")
-    answers["constant"] = shown_answers(constants, splits.test)
+    answers["constant"] = constants.shown(splits.test)
     write_table(PREDICTIONS, out, [row for m in MODEL_NAMES for row in prediction_rows(m, splits.test, answers[m])])
     write_table(CLIP_SCORES, out, [row for model in MODEL_NAMES for row in scored[model].rows])
     evaluation.write(out / EVALUATION_NAME)
     leakage = _read_optional(inputs["split"] / LEAKAGE_NAME)
-    page = write_report(ReportData(evaluation, splits.test, answers, leakage, training, config.num_filmstrips))
+    page = measures.report(ReportData(evaluation, splits.test, answers, leakage, training, config.num_filmstrips))
     write_atomic(out / REPORT_NAME, page.encode())
     return _summary(evaluation)
 
@@ -111,18 +108,28 @@ def _check_base(training: dict[str, Any] | None, base: Path, path: Path) -> None
         )
 
 
+def _exam(config: EvaluateConfig, splits: Splits, measures: Measures) -> Exam:
+    limits = {task: getattr(config.max_new_tokens, task) for task in splits.suite.tasks}
+    return Exam(splits, {clip.clip_id: measures.first_pass(clip) for clip in splits.test}, limits)
+
+
 def _infer(
-    config: EvaluateConfig, checkpoints: Checkpoints, splits: Splits, features: Features, reporter: Reporter
+    config: EvaluateConfig,
+    checkpoints: Checkpoints,
+    exam: Exam,
+    features: Features,
+    has_ceiling: bool,
+    reporter: Reporter,
 ) -> tuple[dict[str, ModelAnswers], dict[str, Estimate]]:
     """Answers by model and the estimates of the ceiling; the probe trains on one worker while the others answer."""
-    questions = Questions(splits.questions, {task: getattr(config.max_new_tokens, task) for task in TASKS})
-    with worker_pool(checkpoints, questions, config.num_workers) as pool:
+    splits = exam.splits
+    with worker_pool(checkpoints, config.num_workers) as pool:
         probe = None
-        if config.ceiling:
+        if has_ceiling:
             parts = splits.train, splits.validation, splits.test
             settings = config.ceiling_probe, config.num_resamples, config.seed
             probe = pool.submit(measure_ceiling, *parts, features, *settings)
-        answers = answer_clips(pool, checkpoints, splits.test, features, reporter)
+        answers = answer_clips(pool, checkpoints, exam, features, reporter)
         return answers, probe.result() if probe is not None else {}
 
 
@@ -130,18 +137,19 @@ def _score(
     config: EvaluateConfig,
     clips: Sequence[Clip],
     answers: Mapping[str, ModelAnswers],
-    constants: dict[str, str],
-    canon: Canon,
+    constants: Constants,
+    measures: Measures,
     reporter: Reporter,
 ) -> dict[ModelName, ModelScores]:
-    scorer = Scorer(clips, canon, config.num_resamples, config.seed)
     reporter.phase("score", len(MODEL_NAMES))
     found: dict[ModelName, ModelScores] = {}
     for model in MODEL_NAMES:
+        answers_for: Callable[[str], ModelAnswers]
         if model == "constant":
-            found[model] = scorer.score(model, lambda metric: constant_answers(metric, constants, clips))
+            answers_for = partial(constants.answers_for, clips=clips)
         else:
-            found[model] = scorer.score(model, _AlwaysSame(answers[model]))
+            answers_for = _AlwaysSame(answers[model])
+        found[model] = measures.score(model, answers_for, config.num_resamples, config.seed)
         reporter.advance()
     return found
 
@@ -154,20 +162,6 @@ class _AlwaysSame:
 
     def __call__(self, metric: str) -> ModelAnswers:
         return self.answers
-
-
-def _counts(splits: Splits, answers: Mapping[str, ModelAnswers]) -> dict[str, int]:
-    """Clips by label, questions by task, what was skipped, and what each model did."""
-    labels = Counter(clip.label for clip in splits.test)
-    timed = with_reference(splits.test, "pre_crash_localization")
-    counts = {f"clips_{label}": labels[label] for label in ("crash", "near_miss", "normal")}
-    for task in TASKS:
-        counts[f"questions_{task}"] = len(with_reference(splits.test, task))
-    counts["pre_crash_skipped"] = sum(pre_crash_times(clip) is None for clip in timed)
-    counts["train_clips"], counts["validation_clips"] = len(splits.train), len(splits.validation)
-    for model in ("candidate", "base"):
-        counts |= answer_counts(model, splits.test, answers[model])
-    return counts
 
 
 def _summary(evaluation: Evaluation) -> dict[str, Any]:

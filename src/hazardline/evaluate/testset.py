@@ -6,13 +6,17 @@ from pathlib import Path
 
 from hazardline.errors import UserError
 from hazardline.files import digest_json
+from hazardline.suites import ALL_PROMPTS, CRASHCHAT, Suite, suite_of
 from hazardline.tables import QA, SCENES, read_table
-from hazardline.tasks import PROMPTS, TASKS, Task
+from hazardline.tasks import Task
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip as evaluation needs it. `references` holds a task only where the clip has a reference answer for it."""
+    """A clip or an image as evaluation needs it.
+
+    `references` holds a task only where the clip has a reference answer for it, and `questions` its question there.
+    """
 
     clip_id: str
     label: str
@@ -25,6 +29,7 @@ class Clip:
     crash_start_s: float | None
     """At one decimal, as answers are."""
     references: dict[Task, str] = field(default_factory=dict)
+    questions: dict[Task, str] = field(default_factory=dict)
 
     @property
     def is_crash(self) -> bool:
@@ -42,17 +47,26 @@ class Splits:
     prompt_version: str
 
     @property
+    def suite(self) -> Suite:
+        """What is asked, and how it hangs together."""
+        return suite_of(self.prompt_version)
+
+    @property
     def questions(self) -> dict[Task, str]:
-        """The question of every task."""
-        return PROMPTS[self.prompt_version].questions
+        """The question of every task that is asked alike of every clip."""
+        return ALL_PROMPTS[self.prompt_version].questions
+
+    def question(self, clip: Clip, task: Task) -> str:
+        """The clip's own question of a task, else the one that every clip is asked."""
+        return clip.questions[task] if task in clip.questions else self.questions[task]
 
     def test_digest(self) -> str:
         """Digest over (clip_id, sha256 of the video, question, reference answer) of the test set, in order."""
         return digest_json(
             [
-                [clip.clip_id, clip.sha256, self.questions[task], clip.references[task]]
+                [clip.clip_id, clip.sha256, self.question(clip, task), clip.references[task]]
                 for clip in self.test
-                for task in TASKS
+                for task in self.suite.tasks
                 if task in clip.references
             ]
         )
@@ -66,15 +80,15 @@ def read_splits(inputs: Mapping[str, Path]) -> Splits:
 
     Raises:
         UserError: the tables do not belong together, hold several prompt versions, or validation or test lack crashes
-            or clips without one.
+            or clips without one (images with a risk, or without).
     """
     table = inputs["synthesize"] / QA.file_name
     scenes = {row["clip_id"]: row for row in read_table(SCENES, inputs["ingest"])}
     rows = read_table(QA, inputs["synthesize"])
     versions = sorted({row["prompt_version"] for row in rows})
-    if len(versions) != 1 or versions[0] not in PROMPTS:
+    if len(versions) != 1 or versions[0] not in ALL_PROMPTS:
         raise UserError(
-            f"{table}: expected pairs of one known prompt version ({', '.join(PROMPTS)}), found {versions}; "
+            f"{table}: expected pairs of one known prompt version ({', '.join(ALL_PROMPTS)}), found {versions}; "
             "run synthesize again"
         )
     clips: dict[str, Clip] = {}
@@ -87,10 +101,11 @@ def read_splits(inputs: Mapping[str, Path]) -> Splits:
             clips[clip_id] = _clip(scenes[clip_id])
             members[row["split"]].append(clips[clip_id])
         clips[clip_id].references[row["task"]] = row["answer"]
+        clips[clip_id].questions[row["task"]] = row["question"]
     for part in members.values():
         part.sort(key=lambda clip: clip.clip_id)
     for name in ("validation", "test"):
-        _check_both_kinds(name, members[name], table)
+        _check_both_kinds(name, members[name], suite_of(versions[0]), table)
     return Splits(members["train"], members["validation"], members["test"], versions[0])
 
 
@@ -109,10 +124,16 @@ def _clip(row: Mapping[str, object]) -> Clip:
     )
 
 
-def _check_both_kinds(name: str, clips: list[Clip], table: Path) -> None:
-    num_crashes = sum(clip.is_crash for clip in clips)
-    if num_crashes == 0 or num_crashes == len(clips):
+def _check_both_kinds(name: str, clips: list[Clip], suite: Suite, table: Path) -> None:
+    if suite is CRASHCHAT:
+        num_found, num_asked, what = sum(clip.is_crash for clip in clips), len(clips), "crashes among {} clips"
+        needed = "crashes and clips without one"
+    else:
+        keys = [clip.references[suite.key_task] for clip in clips if suite.key_task in clip.references]
+        num_found, num_asked, what = sum(map(suite.says_yes, keys)), len(keys), "risks among {} classified images"
+        needed = "images with a risk and without"
+    if num_found == 0 or num_found == num_asked:
         raise UserError(
-            f"{table}: the {name} split has {num_crashes} crashes among {len(clips)} clips; evaluation needs crashes "
-            "and clips without one; take more clips or another split"
+            f"{table}: the {name} split has {num_found} {what.format(num_asked)}; evaluation needs {needed}; take more "
+            "clips or another split"
         )

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from hazardline.documents import Document, read_yaml
 from hazardline.errors import UserError
-from hazardline.evaluate.scored import CLIP_METRICS
+from hazardline.evaluate.bootstrap import ALL_CLIP_METRICS
 
 _CHECKOUT = Path(__file__).parents[3]
 """The source checkout, where the library is installed from one."""
@@ -113,7 +113,7 @@ def read_policy(path: str) -> GatePolicy:
     policy = GatePolicy.parse(read_yaml(place), str(place))
     for number, rule in enumerate(policy.rules):
         metric = getattr(rule, "metric", "")
-        if metric in CLIP_METRICS and CLIP_METRICS[metric].lower_is_better:
+        if metric in ALL_CLIP_METRICS and ALL_CLIP_METRICS[metric].lower_is_better:
             raise UserError(
                 f"{place}: rules.{number}.metric: of {metric} less is better; name a metric where more is better"
             )

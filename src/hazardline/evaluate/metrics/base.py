@@ -21,17 +21,20 @@ class LocalMetric(evaluate.Metric):  # type: ignore[misc]
             super().__init__(**{"keep_in_memory": True, "cache_dir": unused, "seed": 0, **kwargs})
 
 
-def text_info(description: str, inputs: str, features: dict[str, str]) -> evaluate.MetricInfo:
+def text_info(
+    description: str, inputs: str, features: dict[str, str], citation: str = _CITATION
+) -> evaluate.MetricInfo:
     """The info of a metric.
 
     Args:
         description: what it measures.
         inputs: what `predictions` and `references` (and further inputs) are.
         features: input name to Arrow type.
+        citation: the paper that it comes from.
     """
     return evaluate.MetricInfo(
         description=description,
-        citation=_CITATION,
+        citation=citation,
         inputs_description=inputs,
         features=datasets.Features({name: datasets.Value(kind) for name, kind in features.items()}),
     )

@@ -146,6 +146,26 @@ def confusion_chart(counts: Mapping[str, Mapping[str, int]]) -> str:
     return _svg(figure, "recognition by label")
 
 
+@_styled
+def class_confusion_chart(field: str, columns: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> str:
+    """A heat map of one field: true class (rows) -> what was said (columns) -> images; shades are shares of the row."""
+    figure, axes = _figure(1.6 + 0.95 * len(columns), 1.3 + 0.42 * len(counts))
+    for row, (true, said) in enumerate(counts.items()):
+        total = max(sum(said.values()), 1)
+        for column, name in enumerate(columns):
+            count = said.get(name, 0)
+            is_right = name == true
+            colour = COLOURS["candidate"] if is_right else COLOURS["base"]
+            axes.add_patch(_rectangle(column, row, colour, 0.05 + 0.75 * count / total))
+            if count or is_right:
+                axes.text(column, row, str(count), ha="center", va="center")
+    axes.set_xticks(range(len(columns)), [name.replace(" ", "\n") for name in columns])
+    axes.set_yticks(range(len(counts)), list(counts))
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(counts) - 0.5, -0.5), xlabel="the candidate said")
+    axes.set_title(field, fontsize=9)
+    return _svg(figure, f"{field}: said against true")
+
+
 def _rectangle(column: int, row: int, colour: str, alpha: float) -> Any:
     from matplotlib.patches import Rectangle
 

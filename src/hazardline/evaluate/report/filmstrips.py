@@ -1,16 +1,14 @@
 """Filmstrips: a few frames of a clip with its true and predicted times, for the clips that say most."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from hazardline import video
 from hazardline.evaluate import scores
 from hazardline.evaluate.answers import Answer, ModelAnswers, says_yes
+from hazardline.evaluate.report.pictures import jpeg_uri
 from hazardline.evaluate.testset import Clip
 from hazardline.tasks import TASKS, Task, parse_interval, parse_point
 
@@ -86,7 +84,7 @@ def filmstrip(clip: Clip, given: Mapping[Task, Answer]) -> Filmstrip:
     return Filmstrip(
         clip=clip,
         headline=headline,
-        image=_jpeg(np.concatenate(list(frames[chosen]), axis=1)),
+        image=jpeg_uri(np.concatenate(list(frames[chosen]), axis=1)),
         times=[f"{index / _RATE_HZ:.1f} s" for index in chosen],
         bars=_bars(clip, given, length_s),
         answers=[
@@ -112,9 +110,3 @@ def _bars(clip: Clip, given: Mapping[Task, Answer], length_s: float) -> list[Bar
 
 def _share(time_s: float, length_s: float) -> float:
     return round(100.0 * min(max(time_s / length_s, 0.0), 1.0), 2)
-
-
-def _jpeg(pixels: np.ndarray) -> str:
-    sink = io.BytesIO()
-    Image.fromarray(pixels).save(sink, format="JPEG", quality=72, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(sink.getvalue()).decode()
