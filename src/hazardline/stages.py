@@ -79,7 +79,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="synthesize",
-        description="Turn annotations into questions and answers of the six tasks.",
+        description="Turn annotations into questions and answers of a suite's tasks.",
         inputs=("ingest", "split"),
     ),
     Stage(

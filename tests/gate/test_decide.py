@@ -76,6 +76,51 @@ def test_too_small_a_test_set_is_refused() -> None:
     assert not judge(rule, evaluation(num_test_clips=399)).passed
 
 
+def test_a_maximum_is_for_a_metric_of_which_less_is_better() -> None:
+    rule = {"kind": "maximum", "metric": "parse_failure_rate", "maximum": 0.02}
+    at_the_bar, above = (with_metric("candidate", "parse_failure_rate", estimate(rate)) for rate in (0.02, 0.021))
+    assert judge(rule, at_the_bar).passed
+    refused = judge(rule, above)
+    assert not refused.passed and "0.021 [" in refused.sentence and "at most 0.020 allowed" in refused.sentence
+    assert not judge(rule).passed, "a metric that was not measured refuses"
+
+
+IMAGES = "mlflow/gates/hazardnet_pocket.yaml"
+FIELDS = ("risk_macro_f1", "agent_macro_f1", "action_macro_f1", "scene_macro_f1", "classification_macro_f1")
+
+
+def image_evaluation(**candidate: float) -> Evaluation:
+    """An image model that passes the pocket policy, some of its scores exchanged."""
+    values = {**dict.fromkeys(FIELDS, 0.75), "qa_accuracy": 0.8, "parse_failure_rate": 0.0, **candidate}
+    models = {"candidate": values, "base": {}, "constant": {}}
+    for other in ("base", "constant"):
+        models[other] = {**dict.fromkeys(FIELDS, 0.3), "qa_accuracy": 0.6}
+    metrics = {model: {name: estimate(value) for name, value in found.items()} for model, found in models.items()}
+    slices = [
+        SliceEstimate(dimension=dimension, value=value, metric="risk_macro_f1", estimate=estimate(0.7, n=100))
+        for dimension, values in {"weather": ("foggy", "rainy", "snowy", "sunny"), "light": ("day", "night")}.items()
+        for value in values
+    ]
+    return evaluation(metrics=metrics, slices=slices)
+
+
+def test_the_image_policy_opens_for_a_candidate_that_reaches_every_bar() -> None:
+    decision = decide(read_policy(IMAGES), image_evaluation(), None)
+    assert decision.passed, [reason.sentence for reason in decision.reasons if not reason.passed]
+
+
+@pytest.mark.parametrize("metric, value", [*((name, 0.36) for name in FIELDS), ("qa_accuracy", 0.62)])
+def test_the_image_policy_closes_at_each_bar(metric: str, value: float) -> None:
+    decision = decide(read_policy(IMAGES), image_evaluation(**{metric: value}), None)
+    refused = {getattr(reason.rule, "metric", None) for reason in decision.reasons if not reason.passed}
+    assert refused == {metric}
+
+
+def test_the_image_policy_closes_where_an_answer_breaks_the_schema() -> None:
+    decision = decide(read_policy(IMAGES), image_evaluation(parse_failure_rate=0.003), None)
+    assert [reason.rule.kind for reason in decision.reasons if not reason.passed] == ["maximum"]
+
+
 def test_minimum() -> None:
     reason = judge(MINIMUM, with_metric("candidate", "near_miss_auc", estimate(0.75)))
     assert reason.passed and reason.numbers["candidate_value"] == 0.75

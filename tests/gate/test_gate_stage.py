@@ -1,6 +1,7 @@
 """The stage on real folders: a closed gate is an answer, and the champion's clips are compared one by one."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from hazardline.gate.document import CHAMPION_NAME, DECISION_NAME, ChampionNote,
 from hazardline.gate.stage import run
 from hazardline.progress import SilentReporter
 from tests.gate.conftest import Folder
-from tests.gate.evaluations import clip_scores, evaluation, identity
+from tests.gate.evaluations import clip_scores, estimate, evaluation, identity
 
 POLICY = """
 version: gate_policy@1
@@ -111,3 +112,27 @@ def test_an_evaluation_with_a_number_that_is_none_is_refused(
     path.write_text(path.read_text().replace("0.78", "NaN"))
     with pytest.raises(UserError, match=r"evaluation\.json"):
         gate(config, tmp_path, evaluate=folder)
+
+
+def image_scores(num_wrong: int) -> list[dict[str, Any]]:
+    """Whether there is a risk in 60 images, six to a scene; the first `num_wrong` are answered wrongly."""
+    return [
+        {"model": "candidate", "clip_id": f"{number:03}", "metric": "risk_macro_f1", "target": float(number % 2)}
+        | {"value": float(number % 2 if number >= num_wrong else 1 - number % 2)}
+        for number in range(60)
+    ]
+
+
+def test_images_of_one_scene_are_compared_together(tmp_path: Path, evaluate_folder: Folder) -> None:
+    path = tmp_path / "images.yaml"
+    path.write_text(POLICY.replace("recognition_macro_f1", "risk_macro_f1"))
+    scenes = {f"{number:03}": f"scene {number // 6}" for number in range(60)}
+    numbers = []
+    for name, groups in (("alone", {}), ("scenes", scenes)):
+        document = evaluation(groups=groups, metrics={"candidate": {"risk_macro_f1": estimate(0.9)}})
+        champion = evaluate_folder(f"{name} champion", document, image_scores(0), model_version=1)
+        candidate = evaluate_folder(name, document, image_scores(6))
+        numbers.append(gate(GateConfig(policy=str(path)), tmp_path, evaluate=candidate, champion=champion).reasons[1])
+    alone, together = (reason.numbers for reason in numbers)
+    assert alone["difference_value"] == together["difference_value"]
+    assert together["difference_low"] < alone["difference_low"] - 0.05, "six wrong images of one scene are one fault"

@@ -12,7 +12,7 @@ HEAD = "version: gate_policy@1\nname: mine@1\n"
 
 
 def test_there_are_shipped_policies() -> None:
-    assert {path.stem for path in SHIPPED} >= {"crashchat_pocket", "crashchat_videollama3"}
+    assert {path.stem for path in SHIPPED} >= {"crashchat_pocket", "crashchat_videollama3", "hazardnet_pocket"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -38,6 +38,8 @@ def test_a_relative_path_is_also_looked_for_in_the_checkout(tmp_path: Path, monk
         (HEAD + "rules: [{kind: margin, metric: x, over: champion}]\n", "over: "),
         (HEAD + "rules: [{kind: minimum, metric: x, minimum: 1, maximum: 2}]\n", "maximum: unknown key"),
         (HEAD + "rules: [{kind: minimum, metric: tta_abs_error_s, minimum: 1}]\n", "less is better"),
+        (HEAD + "rules: [{kind: minimum, metric: parse_failure_rate, minimum: 1}]\n", "a rule of kind maximum"),
+        (HEAD + "rules: [{kind: maximum, metric: risk_macro_f1, maximum: 1}]\n", "of risk_macro_f1 more is better"),
         (HEAD + "name: twice@1\n", "given twice"),
     ],
 )

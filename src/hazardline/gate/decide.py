@@ -11,6 +11,7 @@ from hazardline.gate.document import Decision, Reason
 from hazardline.gate.policy import (
     GatePolicy,
     MarginRule,
+    MaximumRule,
     MinimumRule,
     NoRegressionRule,
     Rule,
@@ -50,6 +51,8 @@ def _judge(rule: Rule, evaluation: Evaluation, champion: Champion | None) -> Rea
             return _judge_test_clips(rule, evaluation)
         case MinimumRule():
             return _judge_minimum(rule, evaluation)
+        case MaximumRule():
+            return _judge_maximum(rule, evaluation)
         case MarginRule():
             return _judge_margin(rule, evaluation)
         case NoRegressionRule():
@@ -98,6 +101,14 @@ def _judge_minimum(rule: MinimumRule, evaluation: Evaluation) -> Reason:
         return _refused(rule, found)
     sentence = f"{rule.metric} {_text(found)}, at least {rule.minimum:.3f} needed"
     return _judged(rule, found.value >= rule.minimum, sentence, _numbers("candidate", found))
+
+
+def _judge_maximum(rule: MaximumRule, evaluation: Evaluation) -> Reason:
+    found = _metric(evaluation, "candidate", rule.metric)
+    if isinstance(found, str):
+        return _refused(rule, found)
+    sentence = f"{rule.metric} {_text(found)}, at most {rule.maximum:.3f} allowed"
+    return _judged(rule, found.value <= rule.maximum, sentence, _numbers("candidate", found))
 
 
 def _judge_margin(rule: MarginRule, evaluation: Evaluation) -> Reason:

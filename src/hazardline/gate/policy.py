@@ -1,7 +1,8 @@
 """What a policy file may ask of a candidate.
 
-Of every metric that a rule names, more is better: a policy that names one where less is better is refused. A name that
-no evaluation has is no error of the policy; the rule then refuses every candidate, and says why.
+Of every metric that a rule names, more is better, but for `maximum`, of whose metric less is: a policy that takes one
+the wrong way round is refused. A name that no evaluation has is no error of the policy; the rule then refuses every
+candidate, and says why.
 """
 
 from pathlib import Path
@@ -32,6 +33,14 @@ class MinimumRule(Document):
     kind: Literal["minimum"]
     metric: Name
     minimum: float
+
+
+class MaximumRule(Document):
+    """The candidate's metric, of which less is better, must not be above a bar."""
+
+    kind: Literal["maximum"]
+    metric: Name
+    maximum: float
 
 
 class MarginRule(Document):
@@ -73,7 +82,8 @@ class WorstSliceRule(Document):
 
 
 Rule = Annotated[
-    TestClipsRule | MinimumRule | MarginRule | NoRegressionRule | WorstSliceRule, Field(discriminator="kind")
+    TestClipsRule | MinimumRule | MaximumRule | MarginRule | NoRegressionRule | WorstSliceRule,
+    Field(discriminator="kind"),
 ]
 
 
@@ -107,14 +117,22 @@ def read_policy(path: str) -> GatePolicy:
     """Read and validate a policy file.
 
     Raises:
-        UserError: the file is missing, is no YAML, has a wrong field, or a rule for a metric where less is better.
+        UserError: the file is missing, is no YAML, has a wrong field, or takes a metric the wrong way round.
     """
     place = locate_policy(path)
     policy = GatePolicy.parse(read_yaml(place), str(place))
     for number, rule in enumerate(policy.rules):
         metric = getattr(rule, "metric", "")
-        if metric in ALL_CLIP_METRICS and ALL_CLIP_METRICS[metric].lower_is_better:
+        if metric not in ALL_CLIP_METRICS:
+            continue
+        lower_is_better = ALL_CLIP_METRICS[metric].lower_is_better
+        if lower_is_better and rule.kind != "maximum":
             raise UserError(
-                f"{place}: rules.{number}.metric: of {metric} less is better; name a metric where more is better"
+                f"{place}: rules.{number}.metric: of {metric} less is better; name a metric where more is better, or "
+                "give it a rule of kind maximum"
+            )
+        if not lower_is_better and rule.kind == "maximum":
+            raise UserError(
+                f"{place}: rules.{number}.metric: of {metric} more is better; give it a rule of kind minimum"
             )
     return policy

@@ -60,18 +60,20 @@ def _read_champion(
     champion = Evaluation.read(folder / EVALUATION_NAME)
     differences: dict[str, Estimate | str] = {}
     if champion.identity.test_data_digest == evaluation.identity.test_data_digest:
-        differences = _differences(policy, candidate_folder, folder)
+        differences = _differences(policy, candidate_folder, folder, evaluation.groups)
     return Champion(note.model_version, champion, differences)
 
 
-def _differences(policy: GatePolicy, candidate_folder: Path, champion_folder: Path) -> dict[str, Estimate | str]:
+def _differences(
+    policy: GatePolicy, candidate_folder: Path, champion_folder: Path, groups: Mapping[str, str]
+) -> dict[str, Estimate | str]:
     """Candidate minus champion of every metric that the policy guards, or why it cannot be told."""
     ours = _candidate_scores(candidate_folder)
     theirs = _candidate_scores(champion_folder)
     found: dict[str, Estimate | str] = {}
     for metric in {rule.metric: None for rule in policy.rules if isinstance(rule, NoRegressionRule)}:
         try:
-            found[metric] = paired_difference(ours, theirs, metric, policy.num_resamples, policy.seed)
+            found[metric] = paired_difference(ours, theirs, metric, policy.num_resamples, policy.seed, groups)
         except (UserError, ValueError) as error:
             found[metric] = f"no paired difference ({error})"
     return found

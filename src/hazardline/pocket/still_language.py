@@ -1,6 +1,8 @@
 """Second stage of the pocket image base: merger and language model learn to answer questions about images.
 
-The vision encoder is frozen from here on; its features are computed once for every image and its mirror image.
+The vision encoder is frozen from here on; its features are computed once for every image and its mirror image. What the
+merger's first layer takes is whitened while it is trained (see `hazardline.vlm.whitening`), and the map is folded into
+that layer whenever the model is written.
 """
 
 import json
@@ -17,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
+from torch.nn import functional
 
 from hazardline.pocket import stills
 from hazardline.pocket.architecture import build_qwen2_vl
@@ -30,13 +33,15 @@ from hazardline.progress import Reporter
 from hazardline.train.packed import answer_losses, use_tree_attention
 from hazardline.train.prefix import ClipRow, Turn
 from hazardline.vlm.layout import LAYOUT_NAME
-from hazardline.vlm.model import encode
+from hazardline.vlm.model import encode, projector_noise
 from hazardline.vlm.pixels import frames_to_patches
 from hazardline.vlm.text import TOKENIZER_NAME, Prompter
+from hazardline.vlm.whitening import Whitening
 
 SIDES = ("plain", "mirrored")
 _BATCH = 48
 _WORD_REPEATS = 60
+_FIRST_WEIGHT, _FIRST_BIAS = (f"model.visual.merger.mlp.0.{part}" for part in ("weight", "bias"))
 
 
 def encode_corpus(root: Path, work: Path, settings: PocketImageSettings, reporter: Reporter) -> None:
@@ -75,6 +80,28 @@ def _model_with_vision(work: Path, settings: PocketImageSettings, vocab_size: in
     model.model.visual.patch_embed.requires_grad_(False)
     model.model.visual.blocks.requires_grad_(False)
     return model
+
+
+def fit_whitening(work: Path, indices: Sequence[int], settings: PocketImageSettings) -> Whitening:
+    """Whitening of normalised merge windows, (merge x merge x width) each, of every 24th image."""
+    chosen = np.load(work / f"features.{SIDES[0]}.npy", mmap_mode="r")[list(indices[::24])]
+    width = settings.size.vision_width
+    states = functional.layer_norm(torch.from_numpy(chosen.astype(np.float32)), (width,))
+    return Whitening.fit(states.reshape(-1, width * settings.layout.merge**2))
+
+
+def enter_white(model: Any, whitening: Whitening, seed: int) -> None:
+    """Let the merger train on white windows, from weights of a useful scale; its norm stays as it is."""
+    merger = model.model.visual.merger
+    merger.ln_q.requires_grad_(False)
+    first, second = merger.mlp[0], merger.mlp[2]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        first.weight.normal_(0, first.in_features**-0.5, generator=generator)
+        second.weight.normal_(0, 0.3 * second.in_features**-0.5, generator=generator)
+        first.bias.zero_()
+        second.bias.zero_()
+    first.register_forward_pre_hook(lambda layer, inputs: (whitening(inputs[0].float()),))
 
 
 def corpus_texts(chosen: Sequence[stills.Still], seed: int) -> Iterator[str]:
@@ -133,6 +160,8 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
     prompter = Prompter(tokenizer, settings.layout)
     model = _model_with_vision(work, settings, tokenizer.get_vocab_size(), special_ids(tokenizer))
     use_tree_attention(model)
+    whitening = fit_whitening(work, training, settings)
+    enter_white(model, whitening, settings.seed + 3)
     features = tuple(np.load(work / f"features.{side}.npy", mmap_mode="r") for side in SIDES)
     corpus = Corpus(loaded.stills, (features[0], features[1]), prompter, settings)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -140,6 +169,7 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
     optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
     buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
     rng = np.random.default_rng([settings.seed, 4, rank])
+    noise = torch.Generator().manual_seed(settings.seed + 5 + rank)
     torch.manual_seed(settings.seed + 4)
     history, started, running = [], time.monotonic(), 0.0
     for step in range(plan.num_steps):
@@ -148,7 +178,7 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
         optimizer.zero_grad(set_to_none=True)
         for place in rng.integers(len(training), size=plan.images_per_step):
             row = corpus.row(training[place], rng, augment=True)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16), projector_noise(model, plan.projector_noise, noise):
                 loss = answer_losses(model, [row]).mean_over_turns()
             (loss / plan.images_per_step).backward()
             running = 0.995 * running + 0.005 * float(loss.detach())
@@ -163,7 +193,7 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
             measured = _validate(model, corpus, held_out)
             history.append({"step": step + 1, "wall_s": wall_s, "train": round(running, 4), **measured})
             print(json.dumps(history[-1]), flush=True)
-            _save(model, tokenizer, work / "checkpoint", settings)
+            _save(model, tokenizer, work / "checkpoint", settings, whitening)
     if rank == 0:
         (work / "language.json").write_text(json.dumps(history, indent=1))
 
@@ -185,9 +215,12 @@ def _validate(model: nn.Module, corpus: Corpus, held_out: Sequence[int]) -> dict
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 
-def _save(model: Any, tokenizer: Tokenizer, folder: Path, settings: PocketImageSettings) -> None:
+def _save(
+    model: Any, tokenizer: Tokenizer, folder: Path, settings: PocketImageSettings, whitening: Whitening
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().to(torch.float16) for name, value in model.state_dict().items()}
-    model.save_pretrained(folder, state_dict=state)
+    state = {name: value.detach() for name, value in model.state_dict().items()}
+    state[_FIRST_WEIGHT], state[_FIRST_BIAS] = whitening.folded(state[_FIRST_WEIGHT], state[_FIRST_BIAS])
+    model.save_pretrained(folder, state_dict={name: value.to(torch.float16) for name, value in state.items()})
     tokenizer.save(str(folder / TOKENIZER_NAME))
     settings.layout.write(folder / LAYOUT_NAME)
