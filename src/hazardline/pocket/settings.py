@@ -95,6 +95,7 @@ class ImageLanguageSettings(Document):
     warmup_steps: int = 100
     questions_per_image: int = 10
     projector_noise: float = 0.1
+    auxiliary_layer: int = 2
     handbook_share: float = 0.25
     """Share of steps with a row of handbook sentences beside the images."""
     spelled_share: float = 0.4

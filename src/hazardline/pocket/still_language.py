@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from hazardline.pocket import stills
@@ -27,7 +27,7 @@ from hazardline.pocket.english import dictation, handbook, spelled
 from hazardline.pocket.parallel import average_gradients, cosine_rate, decayed_groups
 from hazardline.pocket.settings import PocketImageSettings
 from hazardline.pocket.still_questions import QA, StillQuestions, vocabulary_texts
-from hazardline.pocket.still_vision import PLACEHOLDER_IDS
+from hazardline.pocket.still_vision import NUM_CELL, NUM_FRAME, PLACEHOLDER_IDS, cell_loss, frame_loss
 from hazardline.pocket.vocabulary import special_ids, train_tokenizer
 from hazardline.progress import Reporter
 from hazardline.train.packed import answer_losses, use_tree_attention
@@ -117,6 +117,47 @@ def corpus_texts(chosen: Sequence[stills.Still], seed: int) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class Visit:
+    """One image of a step: its row, and what its tokens should know.
+
+    Attributes:
+        row: image and questions.
+        cells: (image tokens, CELL_TARGETS).
+        frame: (FRAME_TARGETS,).
+    """
+
+    row: ClipRow
+    cells: Tensor
+    frame: Tensor
+
+
+class Auxiliary(nn.Module):
+    """Reads a middle layer: what stands in each image token's window, and of the last token of the prefix the scene.
+
+    Thrown away afterwards. Without it the language model learns to answer by guessing long before it learns to look.
+    """
+
+    def __init__(self, layer: nn.Module, width: int, num_tokens: int) -> None:
+        super().__init__()
+        self.num_tokens = num_tokens
+        self.cells = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 256), nn.GELU(), nn.Linear(256, NUM_CELL))
+        self.frame = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 128), nn.GELU(), nn.Linear(128, NUM_FRAME))
+        self._hidden: list[Tensor] = []
+        layer.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._hidden[:] = [(output[0] if isinstance(output, tuple) else output)[0]]
+
+    def loss(self, visit: Visit) -> Tensor:
+        """Of the latest forward pass, which was over this visit's row."""
+        end = len(visit.row.prefix)
+        hidden = self._hidden[0][end - 1 - self.num_tokens : end].float()
+        cell, _ = cell_loss(self.cells(hidden[:-1])[None], visit.cells[None])
+        frame, _ = frame_loss(self.frame(hidden[-1:]), visit.frame[None])
+        return cell + frame
+
+
+@dataclass(frozen=True)
 class Corpus:
     """Images with their features, and the way to ask about them."""
 
@@ -125,14 +166,16 @@ class Corpus:
     prompter: Prompter
     settings: PocketImageSettings
 
-    def row(self, index: int, rng: np.random.Generator, augment: bool) -> ClipRow:
+    def visit(self, index: int, rng: np.random.Generator, augment: bool) -> Visit:
         """One image, perhaps mirrored, with questions drawn for it."""
         plan, layout = self.settings.language, self.settings.layout
         is_mirrored = bool(augment and rng.random() < 0.5)
         still = stills.mirrored(self.stills[index]) if is_mirrored else self.stills[index]
         pairs = StillQuestions(still, rng).draw(plan.questions_per_image)
         features = torch.from_numpy(self.features[is_mirrored][index].astype(np.float32))[None]
-        return ClipRow(features, self.prompter.prefix([0.0]), [self._turn(pair) for pair in pairs], layout.grids(1))
+        row = ClipRow(features, self.prompter.prefix([0.0]), [self._turn(pair) for pair in pairs], layout.grids(1))
+        cells = stills.cell_targets(still.truth, *(side // layout.merge for side in layout.grid))
+        return Visit(row, torch.from_numpy(cells), torch.from_numpy(stills.frame_targets(still)))
 
     def _turn(self, pair: QA) -> Turn:
         return Turn(self.prompter.question(pair[0]), self.prompter.answer(pair[1]))
@@ -164,23 +207,26 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
     enter_white(model, whitening, settings.seed + 3)
     features = tuple(np.load(work / f"features.{side}.npy", mmap_mode="r") for side in SIDES)
     corpus = Corpus(loaded.stills, (features[0], features[1]), prompter, settings)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    torch.manual_seed(settings.seed + 4)
+    layer = model.model.language_model.layers[plan.auxiliary_layer]
+    auxiliary = Auxiliary(layer, settings.size.text_width, settings.layout.tokens_per_frame)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad] + list(auxiliary.parameters())
     groups = decayed_groups(trained, tokenizer.get_vocab_size(), plan.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
     buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
     rng = np.random.default_rng([settings.seed, 4, rank])
     noise = torch.Generator().manual_seed(settings.seed + 5 + rank)
-    torch.manual_seed(settings.seed + 4)
     history, started, running = [], time.monotonic(), 0.0
     for step in range(plan.num_steps):
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * cosine_rate(step, plan.num_steps, plan.warmup_steps)
         optimizer.zero_grad(set_to_none=True)
         for place in rng.integers(len(training), size=plan.images_per_step):
-            row = corpus.row(training[place], rng, augment=True)
+            visit = corpus.visit(training[place], rng, augment=True)
             with torch.autocast("cpu", torch.bfloat16), projector_noise(model, plan.projector_noise, noise):
-                loss = answer_losses(model, [row]).mean_over_turns()
-            (loss / plan.images_per_step).backward()
+                loss = answer_losses(model, [visit.row]).mean_over_turns()
+            total = loss + auxiliary.loss(visit) * (0.2 if step < 0.3 * plan.num_steps else 0.1)
+            (total / plan.images_per_step).backward()
             running = 0.995 * running + 0.005 * float(loss.detach())
         if rng.random() < plan.handbook_share:
             with torch.autocast("cpu", torch.bfloat16):
@@ -204,7 +250,7 @@ def _validate(model: nn.Module, corpus: Corpus, held_out: Sequence[int]) -> dict
     rng = np.random.default_rng(7)
     found: dict[str, list[float]] = {"loss": [], "token_top1": [], "answers_right": []}
     for index in held_out[::3]:
-        row = corpus.row(index, rng, augment=False)
+        row = corpus.visit(index, rng, augment=False).row
         with torch.autocast("cpu", torch.bfloat16):
             losses = answer_losses(model, [row])
         found["loss"].append(float(losses.mean_over_turns()))
@@ -215,9 +261,7 @@ def _validate(model: nn.Module, corpus: Corpus, held_out: Sequence[int]) -> dict
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 
-def _save(
-    model: Any, tokenizer: Tokenizer, folder: Path, settings: PocketImageSettings, whitening: Whitening
-) -> None:
+def _save(model: Any, tokenizer: Tokenizer, folder: Path, settings: PocketImageSettings, whitening: Whitening) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach() for name, value in model.state_dict().items()}
     state[_FIRST_WEIGHT], state[_FIRST_BIAS] = whitening.folded(state[_FIRST_WEIGHT], state[_FIRST_BIAS])
