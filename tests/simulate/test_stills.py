@@ -53,6 +53,11 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(folder: Path, t
         assert path.read_bytes() == (folder / "images" / path.name).read_bytes()
 
 
+def test_twins_do_not_give_the_same_picture_twice(folder: Path) -> None:
+    pictures = [path.read_bytes() for path in (folder / "images").iterdir()]
+    assert len(set(pictures)) == len(pictures)
+
+
 def test_objects_are_where_the_truth_says(images: list[NativeClip]) -> None:
     """What is far to the right of the ego vehicle is right in the picture; the nearest comes first."""
     beside = [

@@ -133,9 +133,10 @@ def _write_images(
     config: SimulateConfig, name: SceneName, played: list[Played], renderer: Renderer, out: Path
 ) -> list[dict[str, Any]]:
     """Render and write the images of a scene; their manifest lines."""
-    rows = []
+    rows: list[dict[str, Any]] = []
+    taken: set[int] = set()
     for label, stage, outcome in played:
-        stills = draw_stills(renderer, stage, moments(stage, outcome, config.images_per_scene))
+        stills = draw_stills(renderer, stage, moments(stage, outcome, config.images_per_scene, taken))
         for number, (frame, truth) in enumerate(stills):
             image = describe_still(stage, truth, label, number, name.seed(config))
             write_atomic(out / image.video, encode_png(frame.picture))

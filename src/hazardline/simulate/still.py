@@ -26,8 +26,15 @@ _VISIBLE_SHARE = 0.0004
 """Least share of the picture that a road user must cover to be in the truth."""
 
 
-def moments(stage: Stage, outcome: Outcome, count: int) -> list[int]:
-    """Indices of the world's frames that become images: one in each of `count` equal parts of the time allowed."""
+def moments(stage: Stage, outcome: Outcome, count: int, taken: set[int]) -> list[int]:
+    """Indices of the world's frames that become images: one in each of `count` equal parts of the time allowed.
+
+    Args:
+        stage: the scene.
+        outcome: how it ended.
+        count: images wanted.
+        taken: indices that its twin has used, to which these are added: up to where they part, twins are the same.
+    """
     around, fps = stage.scenario.around, stage.world.fps
     rng = np.random.default_rng(derive_seed(stage.scenario.seed, "images"))
     if outcome.pair:
@@ -37,8 +44,13 @@ def moments(stage: Stage, outcome: Outcome, count: int) -> list[int]:
         low, high = start / fps, (start + around.clip_frames - 1) / fps
     low, high = max(low, 0.2), max(high, 0.4)
     edges = np.linspace(low, high, count + 1)
-    last = len(stage.world.frames) - 1
-    return [min(last, round(float(rng.uniform(a, b)) * fps)) for a, b in pairwise(edges)]
+    found = []
+    for begin, end in pairwise(edges):
+        wished = round(float(rng.uniform(begin, end)) * fps)
+        free = (index for index in range(len(stage.world.frames)) if index not in taken)
+        found.append(min(free, key=lambda index: abs(index - wished)))
+        taken.add(found[-1])
+    return sorted(found)
 
 
 def draw_stills(renderer: Renderer, stage: Stage, indices: list[int]) -> list[tuple[Frame, StillTruth]]:
