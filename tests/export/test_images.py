@@ -1,5 +1,6 @@
 """Export of an image model: the structural gate over constrained answers, and golden images."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -61,6 +62,8 @@ def image_clip(image: Path, is_risk: bool) -> Clip:
 def test_images_with_and_without_a_risk_take_turns(clips: list[Clip]) -> None:
     assert [clip.clip_id for clip in alternating(clips, HAZARDNET, 4)] == ["1", "0", "2", "3"]
     assert [shows_hazard(clip, HAZARDNET) for clip in clips] == [False, True, True, False, False]
+    highway = dataclasses.replace(clips[1], references={})
+    assert alternating([highway, *clips[:1]], HAZARDNET, 4) == clips[:1]
 
 
 def test_a_faithful_export_passes_the_structural_gate(made: ImageModel, clips: list[Clip]) -> None:

@@ -24,7 +24,7 @@ class Job:
     clip_id: str
     video: Path
     questions: dict[Task, str]
-    """Of every task that has a reference, and of those that the bundle holds."""
+    """Of the tasks of the first pass that are asked, and of all of the second."""
     references: dict[Task, str]
     is_forced: bool
     """Whether both bundles are also led along the reference answers."""
@@ -103,7 +103,7 @@ def answer_job(job: Job) -> Result:
     passes: dict[Branch, Pass] = {"linguistic": quantised.read("linguistic", seen)}
     generated = quantised.ask(passes["linguistic"], first_pass, job.questions)
     answers = {task: quantised.prompter.decode(item.ids) for task, item in generated.items()}
-    says_yes = suite.says_yes(answers[suite.key_task])
+    says_yes = suite.says_yes(answers.get(suite.key_task, ""))
     second_pass = [task for task in suite.second_pass if says_yes or task in job.references]
     if second_pass:
         branch = quantised.branch_for(second_pass[0])

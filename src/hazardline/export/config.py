@@ -41,7 +41,8 @@ class QualityLimits(Document):
         },
         min_length=1,
     )
-    """Most that a metric may lose, over the whole test set; the paired interval is reported with it."""
+    """Most that a metric may lose, over the whole test set; the paired interval is reported with it. The default is
+    CrashChat's; a recipe of another suite names its own metrics."""
     num_forced_clips: Count = 96
     """Test clips for divergence and agreement, evenly spread over the test set. All clips are answered."""
     min_slice_clips: Annotated[int, Field(ge=2)] = 10

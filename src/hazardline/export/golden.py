@@ -45,13 +45,17 @@ def add_golden_clips(
 
 def shows_hazard(clip: Clip, suite: Suite) -> bool:
     """Whether the reference answer says that there is a crash, or a risk."""
-    return suite.says_yes(clip.references.get(suite.key_task, ""))
+    return suite.says_yes(clip.references[suite.key_task])
 
 
 def alternating(clips: Sequence[Clip], suite: Suite, num_wanted: int) -> list[Clip]:
-    """The first clips with and without a hazard in turn, one with it first; what is left where one kind runs out."""
-    hazards = [clip for clip in clips if shows_hazard(clip, suite)]
-    others = [clip for clip in clips if not shows_hazard(clip, suite)]
+    """The first clips with and without a hazard in turn, one with it first; what is left where one kind runs out.
+
+    Images that no classification fits (a highway) are no candidates: a device asks nothing else.
+    """
+    asked = [clip for clip in clips if suite.key_task in clip.references]
+    hazards = [clip for clip in asked if shows_hazard(clip, suite)]
+    others = [clip for clip in asked if not shows_hazard(clip, suite)]
     paired = [clip for pair in zip(hazards, others, strict=False) for clip in pair]
     shorter = min(len(hazards), len(others))
     return [*paired, *hazards[shorter:], *others[shorter:]][:num_wanted]

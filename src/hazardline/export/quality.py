@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,10 @@ import numpy as np
 
 from hazardline.errors import UserError
 from hazardline.evaluate.answers import Answer, ModelAnswers
-from hazardline.evaluate.bootstrap import paired_difference
-from hazardline.evaluate.document import Estimate
-from hazardline.evaluate.scored import CLIP_METRICS
+from hazardline.evaluate.bootstrap import ALL_CLIP_METRICS, paired_difference
+from hazardline.evaluate.document import EVALUATION_NAME, Estimate, Evaluation
+from hazardline.evaluate.measures import clip_score_rows, measures_of
 from hazardline.evaluate.scores import single
-from hazardline.evaluate.scoring import Canon, score_clips, score_rows
 from hazardline.evaluate.slices import parts
 from hazardline.evaluate.testset import Splits
 from hazardline.export.answering import Job, Result, answer_job, spread, worker_pool
@@ -25,22 +24,27 @@ from hazardline.tables import CLIP_SCORES, PREDICTIONS, read_table
 
 CANDIDATE = "candidate"
 QUANTISED = "quantised"
+_NEVER_MEASURED = "free_parse_failure_rate"
+"""A bundle always decodes under its schema."""
 _Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class FloatSide:
-    """What evaluation found of the float model: its clip scores and predictions."""
+    """What evaluation found of the float model: its clip scores and predictions, and how clips are resampled."""
 
     scores: list[dict[str, Any]]
     predictions: list[dict[str, Any]]
+    groups: dict[str, str] = field(default_factory=dict)
+    """Group of every test clip, where whole groups are resampled."""
 
     @classmethod
     def read(cls, evaluation: Path) -> "FloatSide":
-        """Rows of the candidate in the tables of the evaluate stage."""
+        """What the evaluate stage wrote of the candidate."""
         return cls(
             [row for row in read_table(CLIP_SCORES, evaluation) if row["model"] == CANDIDATE],
             [row for row in read_table(PREDICTIONS, evaluation) if row["model"] == CANDIDATE],
+            Evaluation.read(evaluation / EVALUATION_NAME).groups,
         )
 
 
@@ -60,15 +64,11 @@ def check_quality(
     Raises:
         UserError: a limit is broken; it names the numbers.
     """
-    unknown = sorted(set(config.quality.max_drop) - set(CLIP_METRICS))
-    if unknown:
-        raise UserError(
-            f"export.quality.max_drop: {unknown[0]} is no metric of clips; there are {', '.join(CLIP_METRICS)}"
-        )
+    _check_metrics(config.quality.max_drop, splits)
     results = answer_test_set(quantised, floating, splits, config, reporter)
     reporter.phase("score")
-    rows = _score(results, splits, sorted(config.quality.max_drop))
-    drops = [_drop(metric, float_side.scores, rows, config) for metric in sorted(config.quality.max_drop)]
+    rows = clip_score_rows(QUANTISED, sorted(config.quality.max_drop), splits, _answers(results))
+    drops = [_drop(metric, float_side, rows, config) for metric in sorted(config.quality.max_drop)]
     num_tokens = sum(result.forced.num_tokens for result in results)
     sum_kl = sum(result.forced.sum_kl for result in results)
     if not math.isfinite(sum_kl):
@@ -85,7 +85,7 @@ def check_quality(
         min_top1_agreement=config.quality.min_top1_agreement,
         equal_answers_share=sum(first == second for first, second in pairs) / max(1, len(pairs)),
         drops=drops,
-        worst_slice=_worst_slice(float_side.scores, rows, splits, config),
+        worst_slice=_worst_slice(float_side, rows, splits, config),
     )
     _raise_if_closed(found)
     return found
@@ -106,36 +106,42 @@ def answer_test_set(
 
 
 def jobs_of(splits: Splits, num_forced: int) -> list[Job]:
-    """A job for every test clip, in their order; some of them forced."""
-    forced = spread(len(splits.test), num_forced)
-    return [
-        Job(clip.clip_id, clip.video, dict(splits.questions), dict(clip.references), index in forced)
-        for index, clip in enumerate(splits.test)
-    ]
+    """A job for every test clip, in their order, with what evaluation asked it; some of them forced."""
+    forced, measures = spread(len(splits.test), num_forced), measures_of(splits, None)
+    jobs = []
+    for index, clip in enumerate(splits.test):
+        asked = (*measures.first_pass(clip), *splits.suite.second_pass)
+        questions = {task: splits.question(clip, task) for task in asked}
+        jobs.append(Job(clip.clip_id, clip.video, questions, dict(clip.references), index in forced))
+    return jobs
 
 
-def _score(results: Sequence[Result], splits: Splits, metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of the clip scores table of the quantised bundle."""
-    answers: ModelAnswers = {
+def _check_metrics(max_drop: Mapping[str, float], splits: Splits) -> None:
+    known = [name for name in measures_of(splits, None).clip_metrics if name != _NEVER_MEASURED]
+    unknown = sorted(set(max_drop) - set(known))
+    if unknown:
+        raise UserError(
+            f"export.quality.max_drop: {unknown[0]} is no metric of {splits.suite.name} that a bundle can be held to; "
+            f"there are {', '.join(known)}"
+        )
+
+
+def _answers(results: Sequence[Result]) -> ModelAnswers:
+    return {
         result.clip_id: {
             task: Answer(text, score=result.crash_log_odds if task == "crash_recognition" else None)
             for task, text in result.answers.items()
         }
         for result in results
     }
-    canon = Canon.build(splits.train, [*splits.validation, *splits.test])
-    rows = []
-    for metric in metrics:
-        rows += score_rows(QUANTISED, metric, score_clips(metric, splits.test, answers, canon))
-    return rows
 
 
-def _drop(metric: str, float_rows: _Rows, rows: _Rows, config: ExportConfig) -> MetricDrop:
+def _drop(metric: str, float_side: FloatSide, rows: _Rows, config: ExportConfig) -> MetricDrop:
     return MetricDrop(
         metric=metric,
-        float_value=_value(metric, float_rows),
+        float_value=_value(metric, float_side.scores),
         quantised_value=_value(metric, rows),
-        drop=_loss(metric, float_rows, rows, config),
+        drop=_loss(metric, float_side.scores, rows, float_side.groups, config),
         max_drop=config.quality.max_drop[metric],
     )
 
@@ -143,25 +149,25 @@ def _drop(metric: str, float_rows: _Rows, rows: _Rows, config: ExportConfig) -> 
 def _value(metric: str, rows: _Rows) -> float:
     chosen = [row for row in rows if row["metric"] == metric]
     targets, values = (np.array([row[key] for row in chosen], dtype=np.float64) for key in ("target", "value"))
-    return single(CLIP_METRICS[metric].score, targets, values)
+    return single(ALL_CLIP_METRICS[metric].score, targets, values)
 
 
-def _loss(metric: str, float_rows: _Rows, rows: _Rows, config: ExportConfig) -> Estimate:
-    first, second = (rows, float_rows) if CLIP_METRICS[metric].lower_is_better else (float_rows, rows)
-    return paired_difference(first, second, metric, config.num_resamples, config.seed)
+def _loss(metric: str, float_rows: _Rows, rows: _Rows, groups: Mapping[str, str], config: ExportConfig) -> Estimate:
+    first, second = (rows, float_rows) if ALL_CLIP_METRICS[metric].lower_is_better else (float_rows, rows)
+    return paired_difference(first, second, metric, config.num_resamples, config.seed, groups)
 
 
-def _worst_slice(float_rows: _Rows, rows: _Rows, splits: Splits, config: ExportConfig) -> SliceDrop | None:
+def _worst_slice(float_side: FloatSide, rows: _Rows, splits: Splits, config: ExportConfig) -> SliceDrop | None:
     """The part of the test set and the gated metric with the largest loss, among parts that are large enough."""
     worst: SliceDrop | None = None
     for dimension, value, members in parts(splits.test):
-        inside = [[row for row in side if row["clip_id"] in members] for side in (float_rows, rows)]
+        inside = [[row for row in side if row["clip_id"] in members] for side in (float_side.scores, rows)]
         for metric in sorted(config.quality.max_drop):
             targets = [row["target"] for row in inside[1] if row["metric"] == metric]
-            is_defined = len(set(targets)) > 1 or not CLIP_METRICS[metric].is_stratified
+            is_defined = len(set(targets)) > 1 or not ALL_CLIP_METRICS[metric].is_stratified
             if len(targets) < config.quality.min_slice_clips or not is_defined:
                 continue
-            drop = _loss(metric, inside[0], inside[1], config)
+            drop = _loss(metric, inside[0], inside[1], float_side.groups, config)
             if worst is None or drop.value > worst.drop.value:
                 worst = SliceDrop(dimension=dimension, value=value, metric=metric, drop=drop)
     return worst

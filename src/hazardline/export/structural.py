@@ -119,7 +119,7 @@ class _Comparison:
         prompter, prompts = self.bundle.prompter, self.bundle.prompts
         shown = _Shown(self.model, prompter.prefix(seen.times_s), features, prompter.layout.grids(len(seen.times_s)))
         read = self.bundle.read(branch, seen)
-        texts = prompts.questions
+        texts = {**prompts.questions, **clip.questions}
         tasks = [task for task in self.bundle.suite.trained_on[branch] if task in texts]
         questions = {task: prompter.question(texts[task]) for task in tasks}
         turns = [(questions[task], prompter.answer(clip.references[task])) for task in tasks if task in clip.references]

@@ -87,13 +87,15 @@ class ImageVisionSettings(Document):
 class ImageLanguageSettings(Document):
     """Questions about images, and handbook English, for projector and language model."""
 
-    num_steps: int = 1800
+    num_steps: int = 1400
     images_per_step: int = 4
     """In each of the two processes."""
     learning_rate: float = 1.2e-3
     weight_decay: float = 0.05
     warmup_steps: int = 100
     questions_per_image: int = 10
+    projector_noise: float = 0.1
+    auxiliary_layer: int = 2
     handbook_share: float = 0.25
     """Share of steps with a row of handbook sentences beside the images."""
     spelled_share: float = 0.4

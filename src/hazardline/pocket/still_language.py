@@ -1,6 +1,8 @@
 """Second stage of the pocket image base: merger and language model learn to answer questions about images.
 
-The vision encoder is frozen from here on; its features are computed once for every image and its mirror image.
+The vision encoder is frozen from here on; its features are computed once for every image and its mirror image. What the
+merger's first layer takes is whitened while it is trained (see `hazardline.vlm.whitening`), and the map is folded into
+that layer whenever the model is written.
 """
 
 import json
@@ -16,7 +18,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from hazardline.pocket import stills
 from hazardline.pocket.architecture import build_qwen2_vl
@@ -24,19 +27,21 @@ from hazardline.pocket.english import dictation, handbook, spelled
 from hazardline.pocket.parallel import average_gradients, cosine_rate, decayed_groups
 from hazardline.pocket.settings import PocketImageSettings
 from hazardline.pocket.still_questions import QA, StillQuestions, vocabulary_texts
-from hazardline.pocket.still_vision import PLACEHOLDER_IDS
+from hazardline.pocket.still_vision import NUM_CELL, NUM_FRAME, PLACEHOLDER_IDS, cell_loss, frame_loss
 from hazardline.pocket.vocabulary import special_ids, train_tokenizer
 from hazardline.progress import Reporter
 from hazardline.train.packed import answer_losses, use_tree_attention
 from hazardline.train.prefix import ClipRow, Turn
 from hazardline.vlm.layout import LAYOUT_NAME
-from hazardline.vlm.model import encode
+from hazardline.vlm.model import encode, projector_noise
 from hazardline.vlm.pixels import frames_to_patches
 from hazardline.vlm.text import TOKENIZER_NAME, Prompter
+from hazardline.vlm.whitening import Whitening
 
 SIDES = ("plain", "mirrored")
 _BATCH = 48
 _WORD_REPEATS = 60
+_FIRST_WEIGHT, _FIRST_BIAS = (f"model.visual.merger.mlp.0.{part}" for part in ("weight", "bias"))
 
 
 def encode_corpus(root: Path, work: Path, settings: PocketImageSettings, reporter: Reporter) -> None:
@@ -77,6 +82,28 @@ def _model_with_vision(work: Path, settings: PocketImageSettings, vocab_size: in
     return model
 
 
+def fit_whitening(work: Path, indices: Sequence[int], settings: PocketImageSettings) -> Whitening:
+    """Whitening of normalised merge windows, (merge x merge x width) each, of every 24th image."""
+    chosen = np.load(work / f"features.{SIDES[0]}.npy", mmap_mode="r")[list(indices[::24])]
+    width = settings.size.vision_width
+    states = functional.layer_norm(torch.from_numpy(chosen.astype(np.float32)), (width,))
+    return Whitening.fit(states.reshape(-1, width * settings.layout.merge**2))
+
+
+def enter_white(model: Any, whitening: Whitening, seed: int) -> None:
+    """Let the merger train on white windows, from weights of a useful scale; its norm stays as it is."""
+    merger = model.model.visual.merger
+    merger.ln_q.requires_grad_(False)
+    first, second = merger.mlp[0], merger.mlp[2]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        first.weight.normal_(0, first.in_features**-0.5, generator=generator)
+        second.weight.normal_(0, 0.3 * second.in_features**-0.5, generator=generator)
+        first.bias.zero_()
+        second.bias.zero_()
+    first.register_forward_pre_hook(lambda layer, inputs: (whitening(inputs[0].float()),))
+
+
 def corpus_texts(chosen: Sequence[stills.Still], seed: int) -> Iterator[str]:
     """Texts that the vocabulary is built from: questions, answers and handbook sentences."""
     rng = np.random.default_rng([seed, 3])
@@ -90,6 +117,47 @@ def corpus_texts(chosen: Sequence[stills.Still], seed: int) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class Visit:
+    """One image of a step: its row, and what its tokens should know.
+
+    Attributes:
+        row: image and questions.
+        cells: (image tokens, CELL_TARGETS).
+        frame: (FRAME_TARGETS,).
+    """
+
+    row: ClipRow
+    cells: Tensor
+    frame: Tensor
+
+
+class Auxiliary(nn.Module):
+    """Reads a middle layer: what stands in each image token's window, and of the last token of the prefix the scene.
+
+    Thrown away afterwards. Without it the language model learns to answer by guessing long before it learns to look.
+    """
+
+    def __init__(self, layer: nn.Module, width: int, num_tokens: int) -> None:
+        super().__init__()
+        self.num_tokens = num_tokens
+        self.cells = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 256), nn.GELU(), nn.Linear(256, NUM_CELL))
+        self.frame = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 128), nn.GELU(), nn.Linear(128, NUM_FRAME))
+        self._hidden: list[Tensor] = []
+        layer.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._hidden[:] = [(output[0] if isinstance(output, tuple) else output)[0]]
+
+    def loss(self, visit: Visit) -> Tensor:
+        """Of the latest forward pass, which was over this visit's row."""
+        end = len(visit.row.prefix)
+        hidden = self._hidden[0][end - 1 - self.num_tokens : end].float()
+        cell, _ = cell_loss(self.cells(hidden[:-1])[None], visit.cells[None])
+        frame, _ = frame_loss(self.frame(hidden[-1:]), visit.frame[None])
+        return cell + frame
+
+
+@dataclass(frozen=True)
 class Corpus:
     """Images with their features, and the way to ask about them."""
 
@@ -98,14 +166,16 @@ class Corpus:
     prompter: Prompter
     settings: PocketImageSettings
 
-    def row(self, index: int, rng: np.random.Generator, augment: bool) -> ClipRow:
+    def visit(self, index: int, rng: np.random.Generator, augment: bool) -> Visit:
         """One image, perhaps mirrored, with questions drawn for it."""
         plan, layout = self.settings.language, self.settings.layout
         is_mirrored = bool(augment and rng.random() < 0.5)
         still = stills.mirrored(self.stills[index]) if is_mirrored else self.stills[index]
         pairs = StillQuestions(still, rng).draw(plan.questions_per_image)
         features = torch.from_numpy(self.features[is_mirrored][index].astype(np.float32))[None]
-        return ClipRow(features, self.prompter.prefix([0.0]), [self._turn(pair) for pair in pairs], layout.grids(1))
+        row = ClipRow(features, self.prompter.prefix([0.0]), [self._turn(pair) for pair in pairs], layout.grids(1))
+        cells = stills.cell_targets(still.truth, *(side // layout.merge for side in layout.grid))
+        return Visit(row, torch.from_numpy(cells), torch.from_numpy(stills.frame_targets(still)))
 
     def _turn(self, pair: QA) -> Turn:
         return Turn(self.prompter.question(pair[0]), self.prompter.answer(pair[1]))
@@ -133,24 +203,30 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
     prompter = Prompter(tokenizer, settings.layout)
     model = _model_with_vision(work, settings, tokenizer.get_vocab_size(), special_ids(tokenizer))
     use_tree_attention(model)
+    whitening = fit_whitening(work, training, settings)
+    enter_white(model, whitening, settings.seed + 3)
     features = tuple(np.load(work / f"features.{side}.npy", mmap_mode="r") for side in SIDES)
     corpus = Corpus(loaded.stills, (features[0], features[1]), prompter, settings)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    torch.manual_seed(settings.seed + 4)
+    layer = model.model.language_model.layers[plan.auxiliary_layer]
+    auxiliary = Auxiliary(layer, settings.size.text_width, settings.layout.tokens_per_frame)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad] + list(auxiliary.parameters())
     groups = decayed_groups(trained, tokenizer.get_vocab_size(), plan.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
     buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
     rng = np.random.default_rng([settings.seed, 4, rank])
-    torch.manual_seed(settings.seed + 4)
+    noise = torch.Generator().manual_seed(settings.seed + 5 + rank)
     history, started, running = [], time.monotonic(), 0.0
     for step in range(plan.num_steps):
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * cosine_rate(step, plan.num_steps, plan.warmup_steps)
         optimizer.zero_grad(set_to_none=True)
         for place in rng.integers(len(training), size=plan.images_per_step):
-            row = corpus.row(training[place], rng, augment=True)
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = answer_losses(model, [row]).mean_over_turns()
-            (loss / plan.images_per_step).backward()
+            visit = corpus.visit(training[place], rng, augment=True)
+            with torch.autocast("cpu", torch.bfloat16), projector_noise(model, plan.projector_noise, noise):
+                loss = answer_losses(model, [visit.row]).mean_over_turns()
+            total = loss + auxiliary.loss(visit) * (0.2 if step < 0.3 * plan.num_steps else 0.1)
+            (total / plan.images_per_step).backward()
             running = 0.995 * running + 0.005 * float(loss.detach())
         if rng.random() < plan.handbook_share:
             with torch.autocast("cpu", torch.bfloat16):
@@ -163,7 +239,7 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
             measured = _validate(model, corpus, held_out)
             history.append({"step": step + 1, "wall_s": wall_s, "train": round(running, 4), **measured})
             print(json.dumps(history[-1]), flush=True)
-            _save(model, tokenizer, work / "checkpoint", settings)
+            _save(model, tokenizer, work / "checkpoint", settings, whitening)
     if rank == 0:
         (work / "language.json").write_text(json.dumps(history, indent=1))
 
@@ -174,7 +250,7 @@ def _validate(model: nn.Module, corpus: Corpus, held_out: Sequence[int]) -> dict
     rng = np.random.default_rng(7)
     found: dict[str, list[float]] = {"loss": [], "token_top1": [], "answers_right": []}
     for index in held_out[::3]:
-        row = corpus.row(index, rng, augment=False)
+        row = corpus.visit(index, rng, augment=False).row
         with torch.autocast("cpu", torch.bfloat16):
             losses = answer_losses(model, [row])
         found["loss"].append(float(losses.mean_over_turns()))
@@ -185,9 +261,10 @@ def _validate(model: nn.Module, corpus: Corpus, held_out: Sequence[int]) -> dict
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 
-def _save(model: Any, tokenizer: Tokenizer, folder: Path, settings: PocketImageSettings) -> None:
+def _save(model: Any, tokenizer: Tokenizer, folder: Path, settings: PocketImageSettings, whitening: Whitening) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().to(torch.float16) for name, value in model.state_dict().items()}
-    model.save_pretrained(folder, state_dict=state)
+    state = {name: value.detach() for name, value in model.state_dict().items()}
+    state[_FIRST_WEIGHT], state[_FIRST_BIAS] = whitening.folded(state[_FIRST_WEIGHT], state[_FIRST_BIAS])
+    model.save_pretrained(folder, state_dict={name: value.to(torch.float16) for name, value in state.items()})
     tokenizer.save(str(folder / TOKENIZER_NAME))
     settings.layout.write(folder / LAYOUT_NAME)

@@ -24,6 +24,8 @@ _KIND_WEIGHTS = (0.3, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0)
 _NUM_REGRESSED = 6  # box (4), range, metres to the right
 _CELL_SIZES = (1, len(KINDS) + 1, len(COLOURS) + 1, len(HEADINGS), _NUM_REGRESSED, 1)
 _FRAME_SIZES = (len(WEATHERS), 1, len(ROADS), 1, len(SIGNALS), 1, 1, 2)
+NUM_CELL, NUM_FRAME = sum(_CELL_SIZES), sum(_FRAME_SIZES)
+"""Outputs of a head for one cell, and for the whole image."""
 PLACEHOLDER_IDS = {"pad": 0, "end": 2, "image": 3, "video": 4, "vision_start": 5, "vision_end": 6}
 """For a model whose language part is not used."""
 
@@ -34,9 +36,9 @@ class Heads(nn.Module):
     def __init__(self, width: int, merge: int) -> None:
         super().__init__()
         self.window = width * merge**2
-        self.cells = nn.Sequential(nn.Linear(self.window, 256), nn.GELU(), nn.Linear(256, sum(_CELL_SIZES)))
+        self.cells = nn.Sequential(nn.Linear(self.window, 256), nn.GELU(), nn.Linear(256, NUM_CELL))
         self.pooled = nn.Sequential(nn.Linear(self.window, 256), nn.GELU())
-        self.frame = nn.Linear(512, sum(_FRAME_SIZES))
+        self.frame = nn.Linear(512, NUM_FRAME)
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """(images, patches, width) -> (images, cells, outputs), (images, outputs)."""
