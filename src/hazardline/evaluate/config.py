@@ -24,7 +24,9 @@ class AnswerLimits(Document):
     scene_prediction: Annotated[int, Field(ge=1)] = 32
     weather_visibility: Annotated[int, Field(ge=1)] = 32
     road_infrastructure: Annotated[int, Field(ge=1)] = 32
-    scene_classification: Annotated[int, Field(ge=1)] = 48
+    scene_classification: Annotated[int, Field(ge=1)] = 96
+    """The longest classification has 50 tokens of the pocket image base's, and more in shorter pieces; one that is cut
+    does not parse, though it was decoded under the schema."""
 
 
 class CeilingConfig(Document):
