@@ -14,6 +14,7 @@ from hazardline.errors import UserError
 from hazardline.evaluate.document import EVALUATION_NAME, Evaluation
 from hazardline.export import stage
 from hazardline.export.bundle import write_parts
+from hazardline.export.config import MAX_DROP
 from hazardline.export.document import PARITY_NAME, Parity
 from hazardline.files import sha256_file
 from hazardline.progress import SilentReporter
@@ -55,7 +56,7 @@ def test_both_gates_report_what_they_measured(exported: tuple[Path, dict[str, An
     assert parity.quality.num_forced_clips == 6
     assert 0 < parity.quality.mean_kl <= parity.quality.max_mean_kl
     assert parity.quality.equal_answers_share >= 0.9
-    assert {drop.metric for drop in parity.quality.drops} == set(line.config.quality.max_drop)
+    assert {drop.metric for drop in parity.quality.drops} == set(MAX_DROP["crashchat"])
     assert parity.quality.worst_slice is not None
     manifest = BundleManifest.read(out / "bundle" / MANIFEST_NAME)
     assert manifest.parity == parity.numbers()

@@ -11,11 +11,12 @@ from hazardline.device.manifest import GOLDEN_NAME, PROMPTS_NAME, BundleManifest
 from hazardline.errors import UserError
 from hazardline.evaluate import stage as evaluate
 from hazardline.evaluate.config import AnswerLimits, EvaluateConfig
+from hazardline.evaluate.scored import CLIP_METRICS
 from hazardline.evaluate.testset import read_splits
 from hazardline.export.answering import Job
-from hazardline.export.config import ExportConfig, GoldenConfig, QualityLimits, StructuralLimits
+from hazardline.export.config import MAX_DROP, ExportConfig, GoldenConfig, QualityLimits, StructuralLimits
 from hazardline.export.document import PARITY_NAME, Parity
-from hazardline.export.quality import FloatSide, check_quality, jobs_of
+from hazardline.export.quality import allowed_drops, jobs_of
 from hazardline.export.stage import run
 from hazardline.hazardnet import CLASSIFICATION, TOPICS, classification_schema
 from hazardline.progress import SilentReporter
@@ -104,8 +105,15 @@ def test_golden_images_prove_a_device_healthy(out: Path) -> None:
 
 @pytest.mark.parametrize("metric", ["crash_miou", "free_parse_failure_rate"])
 def test_a_metric_that_a_bundle_cannot_be_held_to_is_named(
-    inputs: dict[str, Path], config: ExportConfig, out: Path, metric: str
+    inputs: dict[str, Path], config: ExportConfig, tmp_path: Path, metric: str
 ) -> None:
     changed = config.model_copy(update={"quality": QualityLimits(max_drop={metric: 0.1})})
     with pytest.raises(UserError, match=rf"{metric} is no metric of hazardnet that a bundle can be held to; there are"):
-        check_quality(out / "bundle", out / "bundle", read_splits(inputs), FloatSide([], []), changed, SilentReporter())
+        run(changed, inputs, tmp_path, SilentReporter())
+    assert not list(tmp_path.iterdir()), "a wrong name is told before anything is made"
+
+
+def test_limits_of_a_suite_are_of_its_metrics(inputs: dict[str, Path], config: ExportConfig) -> None:
+    silent = config.model_copy(update={"quality": QualityLimits()})
+    assert allowed_drops(silent, read_splits(inputs)) == dict(sorted(MAX_DROP["hazardnet"].items()))
+    assert set(MAX_DROP["crashchat"]) <= set(CLIP_METRICS)

@@ -7,10 +7,33 @@ from pydantic import Field
 from hazardline.bases.address import BaseAddress
 from hazardline.documents import Document
 from hazardline.evaluate.config import AnswerLimits
+from hazardline.suites import CRASHCHAT, HAZARDNET
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+MAX_DROP: dict[str, dict[str, float]] = {
+    CRASHCHAT.name: {
+        "recognition_macro_f1": 0.03,
+        "recognition_binary_f1": 0.03,
+        "near_miss_auc": 0.02,
+        "crash_miou": 0.02,
+        "crash_ap50": 0.05,
+        "pre_crash_score": 0.03,
+        "description_family_accuracy": 0.03,
+    },
+    HAZARDNET.name: {
+        "risk_macro_f1": 0.03,
+        "agent_macro_f1": 0.05,
+        "action_macro_f1": 0.05,
+        "scene_macro_f1": 0.03,
+        "classification_macro_f1": 0.03,
+        "qa_accuracy": 0.03,
+    },
+}
+"""What quantising may cost, by suite, where a recipe says nothing else."""
 
 
 class StructuralLimits(Document):
@@ -29,20 +52,9 @@ class QualityLimits(Document):
     """Mean Kullback-Leibler divergence of the next-token distributions along the reference answers, in nats."""
     min_top1_agreement: Share = 0.97
     """Share of reference answer tokens at which both find the same token most likely."""
-    max_drop: dict[str, NotNegative] = Field(
-        default={
-            "recognition_macro_f1": 0.03,
-            "recognition_binary_f1": 0.03,
-            "near_miss_auc": 0.02,
-            "crash_miou": 0.02,
-            "crash_ap50": 0.05,
-            "pre_crash_score": 0.03,
-            "description_family_accuracy": 0.03,
-        },
-        min_length=1,
-    )
-    """Most that a metric may lose, over the whole test set; the paired interval is reported with it. The default is
-    CrashChat's; a recipe of another suite names its own metrics."""
+    max_drop: Annotated[dict[str, NotNegative], Field(min_length=1)] | None = None
+    """Most that a metric may lose, over the whole test set; the paired interval is reported with it. None: `MAX_DROP`
+    of the suite."""
     num_forced_clips: Count = 96
     """Test clips for divergence and agreement, evenly spread over the test set. All clips are answered."""
     min_slice_clips: Annotated[int, Field(ge=2)] = 10

@@ -17,7 +17,7 @@ from hazardline.evaluate.scores import single
 from hazardline.evaluate.slices import parts
 from hazardline.evaluate.testset import Splits
 from hazardline.export.answering import Job, Result, answer_job, spread, worker_pool
-from hazardline.export.config import ExportConfig
+from hazardline.export.config import MAX_DROP, ExportConfig
 from hazardline.export.document import MetricDrop, Quality, SliceDrop
 from hazardline.progress import Reporter
 from hazardline.tables import CLIP_SCORES, PREDICTIONS, read_table
@@ -62,13 +62,13 @@ def check_quality(
         reporter: progress.
 
     Raises:
-        UserError: a limit is broken; it names the numbers.
+        UserError: a limit is broken; it names the numbers. Or a limit is set to a metric that the suite lacks.
     """
-    _check_metrics(config.quality.max_drop, splits)
+    max_drop = allowed_drops(config, splits)
     results = answer_test_set(quantised, floating, splits, config, reporter)
     reporter.phase("score")
-    rows = clip_score_rows(QUANTISED, sorted(config.quality.max_drop), splits, _answers(results))
-    drops = [_drop(metric, float_side, rows, config) for metric in sorted(config.quality.max_drop)]
+    rows = clip_score_rows(QUANTISED, list(max_drop), splits, _answers(results))
+    drops = [_drop(metric, allowed, float_side, rows, config) for metric, allowed in max_drop.items()]
     num_tokens = sum(result.forced.num_tokens for result in results)
     sum_kl = sum(result.forced.sum_kl for result in results)
     if not math.isfinite(sum_kl):
@@ -85,7 +85,7 @@ def check_quality(
         min_top1_agreement=config.quality.min_top1_agreement,
         equal_answers_share=sum(first == second for first, second in pairs) / max(1, len(pairs)),
         drops=drops,
-        worst_slice=_worst_slice(float_side, rows, splits, config),
+        worst_slice=_worst_slice(list(max_drop), float_side, rows, splits, config),
     )
     _raise_if_closed(found)
     return found
@@ -116,7 +116,13 @@ def jobs_of(splits: Splits, num_forced: int) -> list[Job]:
     return jobs
 
 
-def _check_metrics(max_drop: Mapping[str, float], splits: Splits) -> None:
+def allowed_drops(config: ExportConfig, splits: Splits) -> dict[str, float]:
+    """What each gated metric may lose, in the order of their names.
+
+    Raises:
+        UserError: the suite has no such metric.
+    """
+    max_drop = config.quality.max_drop or MAX_DROP[splits.suite.name]
     known = [name for name in measures_of(splits, None).clip_metrics if name != _NEVER_MEASURED]
     unknown = sorted(set(max_drop) - set(known))
     if unknown:
@@ -124,6 +130,7 @@ def _check_metrics(max_drop: Mapping[str, float], splits: Splits) -> None:
             f"export.quality.max_drop: {unknown[0]} is no metric of {splits.suite.name} that a bundle can be held to; "
             f"there are {', '.join(known)}"
         )
+    return dict(sorted(max_drop.items()))
 
 
 def _answers(results: Sequence[Result]) -> ModelAnswers:
@@ -136,13 +143,13 @@ def _answers(results: Sequence[Result]) -> ModelAnswers:
     }
 
 
-def _drop(metric: str, float_side: FloatSide, rows: _Rows, config: ExportConfig) -> MetricDrop:
+def _drop(metric: str, max_drop: float, float_side: FloatSide, rows: _Rows, config: ExportConfig) -> MetricDrop:
     return MetricDrop(
         metric=metric,
         float_value=_value(metric, float_side.scores),
         quantised_value=_value(metric, rows),
         drop=_loss(metric, float_side.scores, rows, float_side.groups, config),
-        max_drop=config.quality.max_drop[metric],
+        max_drop=max_drop,
     )
 
 
@@ -157,12 +164,14 @@ def _loss(metric: str, float_rows: _Rows, rows: _Rows, groups: Mapping[str, str]
     return paired_difference(first, second, metric, config.num_resamples, config.seed, groups)
 
 
-def _worst_slice(float_side: FloatSide, rows: _Rows, splits: Splits, config: ExportConfig) -> SliceDrop | None:
+def _worst_slice(
+    metrics: Sequence[str], float_side: FloatSide, rows: _Rows, splits: Splits, config: ExportConfig
+) -> SliceDrop | None:
     """The part of the test set and the gated metric with the largest loss, among parts that are large enough."""
     worst: SliceDrop | None = None
     for dimension, value, members in parts(splits.test):
         inside = [[row for row in side if row["clip_id"] in members] for side in (float_side.scores, rows)]
-        for metric in sorted(config.quality.max_drop):
+        for metric in metrics:
             targets = [row["target"] for row in inside[1] if row["metric"] == metric]
             is_defined = len(set(targets)) > 1 or not ALL_CLIP_METRICS[metric].is_stratified
             if len(targets) < config.quality.min_slice_clips or not is_defined:

@@ -18,10 +18,9 @@ from hazardline.evaluate.testset import Splits, read_splits
 from hazardline.export.config import ExportConfig
 from hazardline.export.document import PARITY_NAME, Parity
 from hazardline.export.golden import add_golden_clips, alternating
-from hazardline.export.quality import FloatSide, check_quality
+from hazardline.export.quality import FloatSide, allowed_drops, check_quality
 from hazardline.files import sha256_tree
 from hazardline.progress import Reporter
-from hazardline.suites import suite_of
 from hazardline.tasks import TRAINED_ON, Branch
 from hazardline.train.base import base_digest, base_folder
 
@@ -48,7 +47,8 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
 
     torch.set_num_threads(1)
     splits = read_splits(inputs)
-    suite = suite_of(splits.prompt_version)
+    suite = splits.suite
+    allowed_drops(config, splits)  # a wrong name is told before anything is traced
     source = Source(
         name=config.name,
         base=base_folder(config.base),
@@ -90,10 +90,10 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
 
 
 def _prompts(config: ExportConfig, splits: Splits) -> Prompts:
-    suite = suite_of(splits.prompt_version)
+    suite = splits.suite
     return Prompts(
         version=splits.prompt_version,
-        questions=suite.prompts[splits.prompt_version].questions,
+        questions=dict(splits.questions),
         max_new_tokens={task: getattr(config.max_new_tokens, task) for task in suite.tasks},
         schemas={task: dict(schema) for task, schema in suite.schemas.items()},
     )
