@@ -25,7 +25,7 @@ from hazardline.train.model_shape import ModelShape
 from hazardline.vlm.family import family_of
 from hazardline.vlm.layout import Layout
 from hazardline.vlm.model import LoraSettings, add_branch
-from tests.test_recipes import ACCEPTED, PAPERS, ROOT
+from tests.test_recipes import PAPERS, ROOT
 
 FILE_BYTES = {"qwen2_vl_2b": 4_418_050_768, "video_llama3_2b": 3_920_000_000, "video_llama3_7b": 16_090_000_000}
 """Of the published weights in bf16, as far as their pages say."""
@@ -71,7 +71,7 @@ def test_the_package_knows_what_the_authors_configuration_becomes() -> None:
         published_config("owner/name")
 
 
-@pytest.fixture(params=ACCEPTED, ids=lambda path: path.stem)
+@pytest.fixture(params=PAPERS, ids=lambda path: path.stem)
 def recipe(request: pytest.FixtureRequest) -> Recipe:
     return load_recipe(request.param)
 
