@@ -63,6 +63,10 @@ def test_answers_are_the_truth(still: Still) -> None:
     assert found["Does someone cross ?"] == {"Yes, blue cyclist left 27 m"}
     assert found["Do brake lights shine in our lane ?"] == {"Yes"}
     assert found["Is there a pedestrian ?"] == {"No"}
+    assert found["Kind of the nearest road user ?"] == {"van"}
+    assert found["Is the nearest road user near or far ?"] == {"near"}
+    assert found["Is our lane free near us ?"] == {"No"}
+    assert found["Is there a road user on the right ?"] == {"No"}
     assert found["How does the blue cyclist move ?"] == {"crosses from the left"}
     assert all(len(answers) == 1 for question, answers in found.items() if not question.startswith("As JSON"))
 
@@ -117,7 +121,7 @@ def test_the_whole_build_makes_a_base_that_loads(tmp_path: Path) -> None:
         size=TINY,
         corpus=ImageCorpusSettings(num_near_misses=2, num_normal=3, images_per_scene=2, seed=1),
         vision=ImageVisionSettings(num_steps=2, images_per_step=4),
-        language=ImageLanguageSettings(num_steps=2, images_per_step=1, vocab_size=700),
+        language=ImageLanguageSettings(num_steps=2, images_per_step=1, vocab_size=700, auxiliary_layer=0),
     )
     build(tmp_path / "base", tmp_path / "work", settings, SilentReporter())
     prompter = Prompter.load(tmp_path / "base")

@@ -39,6 +39,7 @@ def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
         "description": None,
         "cause": None,
         "prevention": None,
+        "still": None,
     }
     return {**row, **more}
 

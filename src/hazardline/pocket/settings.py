@@ -87,15 +87,18 @@ class ImageVisionSettings(Document):
 class ImageLanguageSettings(Document):
     """Questions about images, and handbook English, for projector and language model."""
 
-    num_steps: int = 1400
+    num_steps: int = 4000
     images_per_step: int = 4
     """In each of the two processes."""
     learning_rate: float = 1.2e-3
     weight_decay: float = 0.05
     warmup_steps: int = 100
-    questions_per_image: int = 10
+    questions_per_image: int = 12
+    simple_share: float = 0.5
+    """Of the questions: those with an answer of one word; at the beginning all are."""
     projector_noise: float = 0.1
     auxiliary_layer: int = 2
+    """Not the last layer, which is computed where an answer is predicted alone."""
     handbook_share: float = 0.25
     """Share of steps with a row of handbook sentences beside the images."""
     spelled_share: float = 0.4

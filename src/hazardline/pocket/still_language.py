@@ -41,6 +41,8 @@ from hazardline.vlm.whitening import Whitening
 SIDES = ("plain", "mirrored")
 _BATCH = 48
 _WORD_REPEATS = 60
+_SIMPLE_UNTIL = 0.15
+"""Share of the steps in which every question is answered with one word."""
 _FIRST_WEIGHT, _FIRST_BIAS = (f"model.visual.merger.mlp.0.{part}" for part in ("weight", "bias"))
 
 
@@ -108,7 +110,7 @@ def corpus_texts(chosen: Sequence[stills.Still], seed: int) -> Iterator[str]:
     """Texts that the vocabulary is built from: questions, answers and handbook sentences."""
     rng = np.random.default_rng([seed, 3])
     for still in chosen:
-        for question, answer in StillQuestions(still, rng).draw(14):
+        for question, answer in StillQuestions(still, rng).draw(16):
             yield f"{question} {answer}"
     for question, answer in handbook(rng, 2 * len(chosen)):
         yield f"{question} {answer}"
@@ -166,12 +168,12 @@ class Corpus:
     prompter: Prompter
     settings: PocketImageSettings
 
-    def visit(self, index: int, rng: np.random.Generator, augment: bool) -> Visit:
+    def visit(self, index: int, rng: np.random.Generator, augment: bool, simple_share: float) -> Visit:
         """One image, perhaps mirrored, with questions drawn for it."""
         plan, layout = self.settings.language, self.settings.layout
         is_mirrored = bool(augment and rng.random() < 0.5)
         still = stills.mirrored(self.stills[index]) if is_mirrored else self.stills[index]
-        pairs = StillQuestions(still, rng).draw(plan.questions_per_image)
+        pairs = StillQuestions(still, rng).draw(plan.questions_per_image, simple_share)
         features = torch.from_numpy(self.features[is_mirrored][index].astype(np.float32))[None]
         row = ClipRow(features, self.prompter.prefix([0.0]), [self._turn(pair) for pair in pairs], layout.grids(1))
         cells = stills.cell_targets(still.truth, *(side // layout.merge for side in layout.grid))
@@ -221,8 +223,9 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * cosine_rate(step, plan.num_steps, plan.warmup_steps)
         optimizer.zero_grad(set_to_none=True)
+        simple_share = 1.0 if step < _SIMPLE_UNTIL * plan.num_steps else plan.simple_share
         for place in rng.integers(len(training), size=plan.images_per_step):
-            visit = corpus.visit(training[place], rng, augment=True)
+            visit = corpus.visit(training[place], rng, augment=True, simple_share=simple_share)
             with torch.autocast("cpu", torch.bfloat16), projector_noise(model, plan.projector_noise, noise):
                 loss = answer_losses(model, [visit.row]).mean_over_turns()
             total = loss + auxiliary.loss(visit) * (0.2 if step < 0.3 * plan.num_steps else 0.1)
@@ -250,7 +253,7 @@ def _validate(model: nn.Module, corpus: Corpus, held_out: Sequence[int]) -> dict
     rng = np.random.default_rng(7)
     found: dict[str, list[float]] = {"loss": [], "token_top1": [], "answers_right": []}
     for index in held_out[::3]:
-        row = corpus.visit(index, rng, augment=False).row
+        row = corpus.visit(index, rng, augment=False, simple_share=corpus.settings.language.simple_share).row
         with torch.autocast("cpu", torch.bfloat16):
             losses = answer_losses(model, [row])
         found["loss"].append(float(losses.mean_over_turns()))

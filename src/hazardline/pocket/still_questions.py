@@ -15,6 +15,8 @@ from hazardline.pocket.stills import Still, range_m
 QA = tuple[str, str]
 Ask = Callable[[], QA | None]
 _LANE_HALF_M = 1.9
+_NEAR_M = 15.0
+_WAYS = {"same": "with", "oncoming": "toward", "from_left": "left", "from_right": "right", "still": "stands"}
 _MOTIONS = {
     "same": "goes with us",
     "oncoming": "comes toward us",
@@ -67,8 +69,13 @@ class StillQuestions:
         names = [self._name(item) for item in self._objects]
         self._unique = [item for item, name in zip(self._objects, names, strict=True) if names.count(name) == 1]
 
-    def draw(self, count: int) -> list[QA]:
-        """So many questions of different kinds, a whole description and a JSON object among them."""
+    def draw(self, count: int, simple_share: float = 0.5) -> list[QA]:
+        """So many questions of different kinds, a whole description and a JSON object among them.
+
+        Args:
+            count: questions wanted.
+            simple_share: of them (rounded down) those with an answer of one word, which are learned first.
+        """
         kinds: list[Ask] = [
             self._nearest, self._number, self._weather, self._signal, self._junction, self._lanes, self._crossing,
             self._bump, self._in_lane, self._in_lane_range, self._beside, self._walkers, self._kinds, self._road,
@@ -77,7 +84,10 @@ class StillQuestions:
         for item in self._unique[:4]:
             kinds += [lambda item=item: self._where(item), lambda item=item: self._motion(item)]  # type: ignore[misc]
             kinds += [lambda item=item: self._brakes(item), lambda item=item: self._sentence(item)]  # type: ignore[misc]
-        found = [self._describe(), self._json(), self._json()]
+        simple = self._simple()
+        wanted = int(simple_share * count)
+        found = [simple[int(k)] for k in self._rng.permutation(len(simple))[:wanted]]
+        found += [self._describe(), self._json()][: max(0, count - len(found))]
         for k in self._rng.permutation(len(kinds)):
             if len(found) >= count:
                 break
@@ -85,6 +95,41 @@ class StillQuestions:
             if pair is not None:
                 found.append(pair)
         return found
+
+    def _simple(self) -> list[QA]:
+        """Every question that is answered with one word."""
+        truth, lane = self._truth, self._lane()
+        pairs: list[QA] = [
+            ("Is it night ?", _yes_no(self._still.light == "night")),
+            ("Is there an intersection ?", _yes_no(truth.stop_line_m is not None)),
+            ("Is there a speed bump ?", _yes_no(truth.bump_m is not None)),
+            ("Is there a crossing ?", _yes_no(truth.crossing_m is not None)),
+            ("Is our lane free ?", _yes_no(not lane)),
+            ("Is our lane free near us ?", _yes_no(not any(item.ahead_m < _NEAR_M for item in lane))),
+            ("Is there a road user ?", _yes_no(bool(self._objects))),
+            ("Colour of the traffic light ?", truth.signal or "none"),
+            ("Kind of road ?", _ROADS[truth.road]),
+            ("Weather ?", self._still.weather),
+        ]
+        for name, items in (("nearest road user", self._objects), ("road user in our lane", lane)):
+            if items:
+                first = items[0]
+                pairs += [
+                    (f"Kind of the {name} ?", first.kind),
+                    (f"Colour of the {name} ?", first.colour),
+                    (f"Side of the {name} ?", side_of(first)),
+                    (f"Is the {name} near or far ?", "near" if range_m(first) < _NEAR_M else "far"),
+                    (f"Metres to the {name} ?", str(min(60, round(range_m(first))))),
+                    (f"Does the {name} brake ?", _yes_no(first.braking)),
+                    (f"Way of the {name} ?", _WAYS[first.heading]),
+                ]
+        for side in ("left", "right"):
+            pairs.append(
+                (f"Is there a road user on the {side} ?", _yes_no(any(side_of(i) == side for i in self._objects)))
+            )
+        for kind in ("car", "truck", "pedestrian", "cyclist"):
+            pairs.append((f"Is there a {kind} in sight ?", _yes_no(any(item.kind == kind for item in self._objects))))
+        return pairs
 
     def _name(self, item: StillObject) -> str:
         return f"{item.colour} {item.kind}"
@@ -99,7 +144,7 @@ class StillQuestions:
         return "Nearest road user ?", self._first(self._objects)
 
     def _near(self) -> QA:
-        near = [item for item in self._objects if range_m(item) < 15]
+        near = [item for item in self._objects if range_m(item) < _NEAR_M]
         return "Is a road user near ?", f"Yes, {self._first(near)}" if near else "No"
 
     def _number(self) -> QA:
@@ -177,7 +222,7 @@ class StillQuestions:
     def _sentence(self, item: StillObject) -> QA:
         side = side_of(item)
         where = "ahead of us" if side == "ahead" else f"on the {side}"
-        near = "near" if range_m(item) < 15 else "far"
+        near = "near" if range_m(item) < _NEAR_M else "far"
         return (
             f"Say what the {self._name(item)} does.",
             f"The {self._name(item)} is {where}, {near}, and {_MOTIONS[item.heading]}.",
