@@ -42,7 +42,7 @@ compile: $(STAMP) ## Write the pipeline YAML that a Kubeflow user interface take
 ui: $(STAMP) ## Open the MLflow user interface on what runs have logged (UI_PORT=5000).
 	@$(BIN)/python -m hazardline ui --port $(UI_PORT)
 
-pocket-image-base: $(STAMP) ## Pre-train the pocket image base anew (about an hour on two cores; it is in the repository).
+pocket-image-base: $(STAMP) ## Pre-train the pocket image base anew (about an hour on two cores).
 	@$(BIN)/python -m hazardline.pocket --media image
 
 pocket-base: $(STAMP) ## Pre-train the pocket base anew (about an hour on two cores; it is in the repository already).
