@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import boto3
+import pytest
 from moto.server import ThreadedMotoServer
 
 
@@ -16,3 +19,17 @@ def s3_service() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+def s3_client(service: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of a server, with a new bucket; what runs in this process finds the server by the environment."""
+    for name, value in {
+        "HAZARDLINE_S3_ENDPOINT": service,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    found = boto3.client("s3", endpoint_url=service)
+    found.create_bucket(Bucket=bucket)
+    return found

@@ -5,6 +5,7 @@ always needed, and `times` for a crash. All times are seconds from the first fra
 is the page for users.
 """
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -80,6 +81,12 @@ RoadKind = Literal["narrow_lane", "intersection", "urban_road", "highway"]
 """`intersection` where one is within 45 m ahead of the ego vehicle; `narrow_lane`: one lane each way."""
 
 
+LANE_HALF_M = 1.9
+"""A road user whose centre is nearer to the ego vehicle's line than this is in its lane."""
+NEAR_M = 15.0
+"""A road user within this distance is called near in questions and answers, any other far."""
+
+
 class StillObject(Document):
     """One road user in an image."""
 
@@ -94,6 +101,18 @@ class StillObject(Document):
     speed_mps: float
     heading: Heading
     braking: bool
+
+    @property
+    def range_m(self) -> float:
+        """Between the ego vehicle's centre and its centre."""
+        return math.hypot(self.ahead_m, self.right_m)
+
+    @property
+    def side(self) -> Literal["ahead", "left", "right"]:
+        """Where it stands against the ego vehicle's lane; `ahead` is in it."""
+        if abs(self.right_m) < LANE_HALF_M:
+            return "ahead"
+        return "left" if self.right_m < 0 else "right"
 
 
 class StillTruth(Document):

@@ -14,7 +14,7 @@ from hazardline.errors import UserError
 from hazardline.train.base import base_folder
 from hazardline.vlm.model import load_base
 from tests.bases.hub_server import Hub, served
-from tests.s3_service import s3_service
+from tests.s3_service import s3_client, s3_service
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BUCKET = "weights"
@@ -28,16 +28,7 @@ def service() -> Iterator[str]:
 
 @pytest.fixture
 def client(service: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in {
-        "HAZARDLINE_S3_ENDPOINT": service,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    found = boto3.client("s3", endpoint_url=service)
-    found.create_bucket(Bucket=BUCKET)
-    return found
+    return s3_client(service, BUCKET, monkeypatch)
 
 
 def upload(client: Any, folder: Path, prefix: str) -> str:

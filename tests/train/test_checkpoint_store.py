@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from hazardline.errors import UserError
@@ -18,7 +17,7 @@ from hazardline.train.checkpoint_store import (
     newest,
     open_store,
 )
-from tests.s3_service import s3_service
+from tests.s3_service import s3_client, s3_service
 
 BUCKET = "checkpoints"
 
@@ -31,16 +30,7 @@ def service() -> Iterator[str]:
 
 @pytest.fixture
 def client(service: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in {
-        "HAZARDLINE_S3_ENDPOINT": service,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    found = boto3.client("s3", endpoint_url=service)
-    found.create_bucket(Bucket=BUCKET)
-    return found
+    return s3_client(service, BUCKET, monkeypatch)
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -9,13 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hazardline.native import StillObject
-from hazardline.pocket.stills import Still, range_m
+from hazardline.native import NEAR_M, StillObject
+from hazardline.pocket.stills import Still
 
 QA = tuple[str, str]
 Ask = Callable[[], QA | None]
-_LANE_HALF_M = 1.9
-_NEAR_M = 15.0
 _WAYS = {"same": "with", "oncoming": "toward", "from_left": "left", "from_right": "right", "still": "stands"}
 _MOTIONS = {
     "same": "goes with us",
@@ -52,20 +50,13 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def side_of(item: StillObject) -> str:
-    """Where a road user stands against the ego vehicle's lane."""
-    if abs(item.right_m) < _LANE_HALF_M:
-        return "ahead"
-    return "left" if item.right_m < 0 else "right"
-
-
 class StillQuestions:
     """Draws questions about one image."""
 
     def __init__(self, still: Still, rng: np.random.Generator) -> None:
         """Take the truth (of the mirrored image, where it is mirrored) and the source of all choices."""
         self._still, self._truth, self._rng = still, still.truth, rng
-        self._objects = [item for item in still.truth.objects if range_m(item) < 70]
+        self._objects = [item for item in still.truth.objects if item.range_m < 70]
         names = [self._name(item) for item in self._objects]
         self._unique = [item for item, name in zip(self._objects, names, strict=True) if names.count(name) == 1]
 
@@ -105,7 +96,7 @@ class StillQuestions:
             ("Is there a speed bump ?", _yes_no(truth.bump_m is not None)),
             ("Is there a crossing ?", _yes_no(truth.crossing_m is not None)),
             ("Is our lane free ?", _yes_no(not lane)),
-            ("Is our lane free near us ?", _yes_no(not any(item.ahead_m < _NEAR_M for item in lane))),
+            ("Is our lane free near us ?", _yes_no(not any(item.ahead_m < NEAR_M for item in lane))),
             ("Is there a road user ?", _yes_no(bool(self._objects))),
             ("Colour of the traffic light ?", truth.signal or "none"),
             ("Kind of road ?", _ROADS[truth.road]),
@@ -117,16 +108,14 @@ class StillQuestions:
                 pairs += [
                     (f"Kind of the {name} ?", first.kind),
                     (f"Colour of the {name} ?", first.colour),
-                    (f"Side of the {name} ?", side_of(first)),
-                    (f"Is the {name} near or far ?", "near" if range_m(first) < _NEAR_M else "far"),
-                    (f"Metres to the {name} ?", str(min(60, round(range_m(first))))),
+                    (f"Side of the {name} ?", first.side),
+                    (f"Is the {name} near or far ?", "near" if first.range_m < NEAR_M else "far"),
+                    (f"Metres to the {name} ?", str(min(60, round(first.range_m)))),
                     (f"Does the {name} brake ?", _yes_no(first.braking)),
                     (f"Way of the {name} ?", _WAYS[first.heading]),
                 ]
         for side in ("left", "right"):
-            pairs.append(
-                (f"Is there a road user on the {side} ?", _yes_no(any(side_of(i) == side for i in self._objects)))
-            )
+            pairs.append((f"Is there a road user on the {side} ?", _yes_no(any(i.side == side for i in self._objects))))
         for kind in ("car", "truck", "pedestrian", "cyclist"):
             pairs.append((f"Is there a {kind} in sight ?", _yes_no(any(item.kind == kind for item in self._objects))))
         return pairs
@@ -135,7 +124,7 @@ class StillQuestions:
         return f"{item.colour} {item.kind}"
 
     def _place(self, item: StillObject) -> str:
-        return f"{side_of(item)} {min(60, round(range_m(item)))} m"
+        return f"{item.side} {min(60, round(item.range_m))} m"
 
     def _first(self, items: list[StillObject]) -> str:
         return f"{self._name(items[0])} {self._place(items[0])}" if items else "none"
@@ -144,7 +133,7 @@ class StillQuestions:
         return "Nearest road user ?", self._first(self._objects)
 
     def _near(self) -> QA:
-        near = [item for item in self._objects if range_m(item) < _NEAR_M]
+        near = [item for item in self._objects if item.range_m < NEAR_M]
         return "Is a road user near ?", f"Yes, {self._first(near)}" if near else "No"
 
     def _number(self) -> QA:
@@ -172,7 +161,7 @@ class StillQuestions:
         return "Speed bump ahead ?", "No" if distance is None else f"Yes, {round(distance)} m"
 
     def _lane(self) -> list[StillObject]:
-        return [item for item in self._objects if side_of(item) == "ahead" and 0 < item.ahead_m]
+        return [item for item in self._objects if item.side == "ahead" and 0 < item.ahead_m]
 
     def _in_lane(self) -> QA:
         return "Who is in our lane ?", self._first(self._lane())
@@ -187,7 +176,7 @@ class StillQuestions:
 
     def _beside(self) -> QA:
         side = str(self._rng.choice(["left", "right"]))
-        return f"Who is on the {side} ?", self._first([item for item in self._objects if side_of(item) == side])
+        return f"Who is on the {side} ?", self._first([item for item in self._objects if item.side == side])
 
     def _walkers(self) -> QA:
         kind = str(self._rng.choice(["pedestrian", "cyclist"]))
@@ -220,9 +209,9 @@ class StillQuestions:
         return f"Does the {self._name(item)} brake ?", _yes_no(item.braking)
 
     def _sentence(self, item: StillObject) -> QA:
-        side = side_of(item)
+        side = item.side
         where = "ahead of us" if side == "ahead" else f"on the {side}"
-        near = "near" if range_m(item) < _NEAR_M else "far"
+        near = "near" if item.range_m < NEAR_M else "far"
         return (
             f"Say what the {self._name(item)} does.",
             f"The {self._name(item)} is {where}, {near}, and {_MOTIONS[item.heading]}.",
@@ -247,7 +236,7 @@ class StillQuestions:
             ("road", _capital(_ROADS[self._truth.road])),
             ("signal", _capital(self._truth.signal or "none")),
             ("nearest kind", _capital(self._objects[0].kind) if self._objects else "None"),
-            ("nearest side", _capital(side_of(self._objects[0])) if self._objects else "None"),
+            ("nearest side", _capital(self._objects[0].side) if self._objects else "None"),
             ("in our lane", _capital(self._lane()[0].kind) if self._lane() else "None"),
             ("pedestrian", _yes_no(any(item.kind == "pedestrian" for item in self._objects))),
             ("intersection", _yes_no(self._truth.stop_line_m is not None)),

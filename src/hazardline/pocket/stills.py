@@ -113,11 +113,6 @@ def _mirror(item: StillObject) -> StillObject:
     return item.model_copy(update=update)
 
 
-def range_m(item: StillObject) -> float:
-    """Metres from the ego vehicle's centre."""
-    return float(np.hypot(item.ahead_m, item.right_m))
-
-
 def cell_targets(truth: StillTruth, rows: int, columns: int) -> Floats:
     """What stands in each cell of the image: (rows x columns, CELL_TARGETS)."""
     targets = np.zeros((rows * columns, CELL_TARGETS), np.float32)
@@ -140,7 +135,7 @@ def cell_targets(truth: StillTruth, rows: int, columns: int) -> Floats:
             COLOURS.index(item.colour) + 1 if item.colour in COLOURS else 0,
             HEADINGS.index(item.heading),
             *item.box,
-            np.log(np.clip(range_m(item), 2, _FAR_M)) / 2,
+            np.log(np.clip(item.range_m, 2, _FAR_M)) / 2,
             np.clip(item.right_m / 10, -2, 2),
             item.braking,
         ]
@@ -150,7 +145,7 @@ def cell_targets(truth: StillTruth, rows: int, columns: int) -> Floats:
 def frame_targets(still: Still) -> Floats:
     """What holds for the whole image: (FRAME_TARGETS,)."""
     truth = still.truth
-    nearest = min((range_m(item) for item in truth.objects), default=_FAR_M)
+    nearest = min((item.range_m for item in truth.objects), default=_FAR_M)
     return np.array(
         [
             WEATHERS.index(still.weather),

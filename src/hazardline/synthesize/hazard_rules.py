@@ -20,19 +20,16 @@ Of several hazards the one with the most urgent action counts (in the order Must
 Moving), then the nearest. Without one there is no risk, and agent and action are N/A.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from hazardline.native import StillObject, StillTruth
+from hazardline.native import LANE_HALF_M, StillObject, StillTruth
 
 Action = Literal["Must Stop", "Yield", "Carefully Slow Down", "Keep Moving"]
 Agent = Literal["Vehicle", "Pedestrian", "Cyclist", "Infrastructure"]
 NOT_APPLICABLE = "N/A"
 
-LANE_HALF_M = 1.9
-"""A road user whose centre is nearer to the ego vehicle's line than this is in its lane."""
 URGENCY: tuple[Action, ...] = ("Must Stop", "Yield", "Carefully Slow Down", "Keep Moving")
 BUMP_VISIBLE_FROM_M = 3.0
 _STOP_LINE_M, _BUMP_M = 30.0, 18.0
@@ -56,11 +53,6 @@ class Hazard:
     source: StillObject | Literal["traffic light", "speed bump"]
 
 
-def range_m(item: StillObject) -> float:
-    """Metres between the centres of the ego vehicle and a road user."""
-    return math.hypot(item.ahead_m, item.right_m)
-
-
 def assess(truth: StillTruth) -> Hazard | None:
     """The hazard that decides over an image; None where there is no risk."""
     return min(hazards(truth), key=lambda found: (URGENCY.index(found.action), found.distance_m), default=None)
@@ -72,7 +64,7 @@ def hazards(truth: StillTruth) -> Iterator[Hazard]:
         agent = _AGENTS.get(item.kind, "Vehicle")
         action = _vehicle_action(item) if agent == "Vehicle" else _walker_action(item)
         if action is not None and item.ahead_m > 0:
-            yield Hazard(agent, action, range_m(item), item)
+            yield Hazard(agent, action, item.range_m, item)
     if truth.signal == "red" and truth.stop_line_m is not None and truth.stop_line_m < _STOP_LINE_M:
         yield Hazard("Infrastructure", "Must Stop", truth.stop_line_m, "traffic light")
     if truth.bump_m is not None and BUMP_VISIBLE_FROM_M <= truth.bump_m < _BUMP_M:

@@ -9,19 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from hazardline.native import StillObject, StillTruth
+from hazardline.native import NEAR_M, StillObject, StillTruth
 from hazardline.synthesize.hazard_rules import (
     BUMP_VISIBLE_FROM_M,
-    LANE_HALF_M,
     Hazard,
     assess,
     hazards,
-    range_m,
 )
 from hazardline.tasks import Task
 
-NEAR_M = 15.0
-"""A road user within this distance is near, any other is far."""
 SIGHT_M, FOG_SIGHT_M = 70.0, 40.0
 """Road users beyond this distance are not asked about."""
 _COLOUR_M, _MOTION_M, _FURNITURE_M, _MAX_COUNT = 40.0, 50.0, 30.0, 4
@@ -58,12 +54,12 @@ class Seen:
     def of(cls, truth: StillTruth, weather: str, light: str) -> Self:
         """Leave out the road users that are too far away."""
         sight_m = FOG_SIGHT_M if weather == "foggy" else SIGHT_M
-        return cls(truth, weather, light, tuple(item for item in truth.objects if range_m(item) < sight_m))
+        return cls(truth, weather, light, tuple(item for item in truth.objects if item.range_m < sight_m))
 
     @property
     def lane(self) -> list[StillObject]:
         """Road users in the ego vehicle's lane, ahead of it."""
-        return [item for item in self.users if _side(item) == "ahead" and item.ahead_m > 0]
+        return [item for item in self.users if item.side == "ahead" and item.ahead_m > 0]
 
 
 @dataclass(frozen=True)
@@ -74,14 +70,8 @@ class Template:
     reply: Callable[[Seen], Reply | None]
 
 
-def _side(item: StillObject) -> str:
-    if abs(item.right_m) < LANE_HALF_M:
-        return "ahead"
-    return "left" if item.right_m < 0 else "right"
-
-
 def _nearness(item: StillObject) -> str:
-    return "near" if range_m(item) < NEAR_M else "far"
+    return "near" if item.range_m < NEAR_M else "far"
 
 
 def _name(item: StillObject) -> str:
@@ -89,7 +79,7 @@ def _name(item: StillObject) -> str:
 
 
 def _place(item: StillObject) -> str:
-    where = "ahead of us" if _side(item) == "ahead" else f"on the {_side(item)}"
+    where = "ahead of us" if item.side == "ahead" else f"on the {item.side}"
     return f"{where}, {_nearness(item)}"
 
 
@@ -111,7 +101,7 @@ def _yes_no(item: StillObject | None, otherwise: str) -> Reply:
 def _leader(seen: Seen) -> StillObject | None:
     """The vehicle that drives ahead of us in our lane, if it is the nearest there."""
     item = _first(seen.lane)
-    is_leader = item is not None and item.kind not in _WALKERS and item.heading == "same" and range_m(item) < _MOTION_M
+    is_leader = item is not None and item.kind not in _WALKERS and item.heading == "same" and item.range_m < _MOTION_M
     return item if is_leader else None
 
 
@@ -127,7 +117,7 @@ def _kind(seen: Seen) -> Reply:
 
 
 def _colour(seen: Seen) -> Reply | None:
-    if not seen.users or range_m(seen.users[0]) > _COLOUR_M:
+    if not seen.users or seen.users[0].range_m > _COLOUR_M:
         return None
     return _nearest(seen), seen.users[0].colour
 
@@ -149,7 +139,7 @@ def _walker(seen: Seen) -> Reply:
 
 
 def _where(seen: Seen) -> Reply | None:
-    return (_nearest(seen), _side(seen.users[0])) if seen.users else None
+    return (_nearest(seen), seen.users[0].side) if seen.users else None
 
 
 def _distance(seen: Seen) -> Reply | None:
@@ -162,7 +152,7 @@ def _in_lane(seen: Seen) -> Reply:
 
 def _on_side(side: str) -> Callable[[Seen], Reply]:
     def reply(seen: Seen) -> Reply:
-        item = _first([item for item in seen.users if _side(item) == side])
+        item = _first([item for item in seen.users if item.side == side])
         return (f"The {side} is free.", "none") if item is None else (_says(item), item.kind)
 
     return reply
@@ -193,7 +183,7 @@ def _give_way(seen: Seen) -> Reply | None:
     if not walkers:
         return None
     urgent = [hazard.source for hazard in hazards(seen.truth) if hazard.source in walkers]
-    nearest = min(urgent, key=lambda item: range_m(item) if isinstance(item, StillObject) else 0.0, default=walkers[0])
+    nearest = min(urgent, key=lambda item: item.range_m if isinstance(item, StillObject) else 0.0, default=walkers[0])
     assert isinstance(nearest, StillObject)
     return _says(nearest), "Yes" if urgent else "No"
 
@@ -222,7 +212,7 @@ def _oncoming(seen: Seen) -> Reply:
 
 def _direction(seen: Seen) -> Reply | None:
     item = _first(list(seen.users))
-    if item is None or item.heading == "still" or range_m(item) > _MOTION_M:
+    if item is None or item.heading == "still" or item.range_m > _MOTION_M:
         return None
     return _moves(item), _MOTIONS[item.heading]
 

@@ -5,13 +5,18 @@ frame, RGB, its own processor), Qwen2-VL's for images, and the pocket layouts di
 one frame. No torch: a vehicle's computer reads it too.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from hazardline.documents import Document
 
 LAYOUT_NAME = "layout.json"
+
+
+def _unless(default: Any) -> Any:
+    """A field that is written only where it says something: layouts of clips keep the digests that they had."""
+    return Field(exclude_if=lambda value: value == default)
 
 
 class Layout(Document):
@@ -29,14 +34,14 @@ class Layout(Document):
     patch_px: int = 12
     merge: int = 4
     """Patches merged into a token along each side (VideoLLaMA3's `merge_size`, Qwen2-VL's `spatial_merge_size`)."""
-    merged_by: Literal["encoder", "projector"] = "encoder"
+    merged_by: Annotated[Literal["encoder", "projector"], _unless("encoder")] = "encoder"
     """What merges them: VideoLLaMA3's frozen encoder, or Qwen2-VL's projector, whose features are those of patches."""
-    temporal_patch: Annotated[int, Field(ge=1)] = 1
+    temporal_patch: Annotated[int, Field(ge=1), _unless(1)] = 1
     """Frames that a patch holds (Qwen2-VL's `temporal_patch_size`); an image is repeated so often."""
-    positions: Literal["counted", "mrope"] = "counted"
+    positions: Annotated[Literal["counted", "mrope"], _unless("counted")] = "counted"
     """Position ids of tokens: one by one, or Qwen2-VL's in time, height and width (arXiv 2409.12191, section 2.1)."""
-    pixel_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    pixel_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    pixel_mean: Annotated[tuple[float, float, float], _unless((0.5, 0.5, 0.5))] = (0.5, 0.5, 0.5)
+    pixel_std: Annotated[tuple[float, float, float], _unless((0.5, 0.5, 0.5))] = (0.5, 0.5, 0.5)
     """RGB in 0..1 is shifted and scaled by these; the defaults are VideoLLaMA3's, Qwen2-VL has CLIP's."""
     channels: Literal["rgb", "rgb_motion"] = "rgb_motion"
     """`rgb_motion` adds brightness differences to 0.1 s and 0.3 s earlier: the encoder sees one frame only."""
