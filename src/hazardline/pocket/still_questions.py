@@ -88,37 +88,48 @@ class StillQuestions:
         return found
 
     def _simple(self) -> list[QA]:
-        """Every question that is answered with one word."""
+        """Every question that is answered with one word, each in a wording drawn for it."""
         truth, lane = self._truth, self._lane()
-        pairs: list[QA] = [
-            ("Is it night ?", _yes_no(self._still.light == "night")),
-            ("Is there an intersection ?", _yes_no(truth.stop_line_m is not None)),
-            ("Is there a speed bump ?", _yes_no(truth.bump_m is not None)),
-            ("Is there a crossing ?", _yes_no(truth.crossing_m is not None)),
-            ("Is our lane free ?", _yes_no(not lane)),
-            ("Is our lane free near us ?", _yes_no(not any(item.ahead_m < NEAR_M for item in lane))),
-            ("Is there a road user ?", _yes_no(bool(self._objects))),
-            ("Colour of the traffic light ?", truth.signal or "none"),
-            ("Kind of road ?", _ROADS[truth.road]),
-            ("Weather ?", self._still.weather),
+        asked: list[tuple[tuple[str, ...], str]] = [
+            (("Is it night ?", "Is it dark ?", "Do we drive at night ?"), _yes_no(self._still.light == "night")),
+            (("Is there an intersection ?",), _yes_no(truth.stop_line_m is not None)),
+            (("Is there a speed bump ?",), _yes_no(truth.bump_m is not None)),
+            (("Is there a crossing ?", "Do we come to a crossing ?"), _yes_no(truth.crossing_m is not None)),
+            (("Is our lane free ?",), _yes_no(not lane)),
+            (("Is our lane free near us ?",), _yes_no(not any(item.ahead_m < NEAR_M for item in lane))),
+            (("Is there a road user ?", "Do we see a road user ?"), _yes_no(bool(self._objects))),
+            (
+                ("Colour of the traffic light ?", "What does the traffic light show ?", "Which light shines ?"),
+                truth.signal or "none",
+            ),
+            (("Kind of road ?", "What road is it ?", "On which road are we ?"), _ROADS[truth.road]),
+            (("Weather ?", "How is the weather ?", "What is the weather ?"), self._still.weather),
         ]
         for name, items in (("nearest road user", self._objects), ("road user in our lane", lane)):
             if items:
-                first = items[0]
-                pairs += [
-                    (f"Kind of the {name} ?", first.kind),
-                    (f"Colour of the {name} ?", first.colour),
-                    (f"Side of the {name} ?", first.side),
-                    (f"Is the {name} near or far ?", "near" if first.range_m < NEAR_M else "far"),
-                    (f"Metres to the {name} ?", str(min(60, round(first.range_m)))),
-                    (f"Does the {name} brake ?", _yes_no(first.braking)),
-                    (f"Way of the {name} ?", _WAYS[first.heading]),
-                ]
+                asked += self._about(name, items[0])
         for side in ("left", "right"):
-            pairs.append((f"Is there a road user on the {side} ?", _yes_no(any(i.side == side for i in self._objects))))
+            there = _yes_no(any(item.side == side for item in self._objects))
+            asked.append(((f"Is there a road user on the {side} ?", f"Do we see someone on the {side} ?"), there))
         for kind in ("car", "truck", "pedestrian", "cyclist"):
-            pairs.append((f"Is there a {kind} in sight ?", _yes_no(any(item.kind == kind for item in self._objects))))
-        return pairs
+            there = _yes_no(any(item.kind == kind for item in self._objects))
+            asked.append(((f"Is there a {kind} in sight ?", f"Do we see a {kind} ?"), there))
+        return [(str(self._rng.choice(wordings)), answer) for wordings, answer in asked]
+
+    def _about(self, name: str, item: StillObject) -> list[tuple[tuple[str, ...], str]]:
+        near = "near" if item.range_m < NEAR_M else "far"
+        return [
+            ((f"Kind of the {name} ?", f"What kind is the {name} ?", f"Which kind is the {name} ?"), item.kind),
+            (
+                (f"Colour of the {name} ?", f"What colour is the {name} ?", f"In what colour is the {name} ?"),
+                item.colour,
+            ),
+            ((f"Side of the {name} ?", f"On which side is the {name} ?"), item.side),
+            ((f"Is the {name} near or far ?", f"At what distance is the {name} ?"), near),
+            ((f"Metres to the {name} ?",), str(min(60, round(item.range_m)))),
+            ((f"Does the {name} brake ?", f"Do brake lights of the {name} shine ?"), _yes_no(item.braking)),
+            ((f"Way of the {name} ?", f"Which way does the {name} move ?"), _WAYS[item.heading]),
+        ]
 
     def _name(self, item: StillObject) -> str:
         return f"{item.colour} {item.kind}"
