@@ -13,7 +13,7 @@ from hazardline.hazardnet import FIELDS
 from hazardline.native import StillObject, StillTruth
 from hazardline.pocket import stills
 from hazardline.pocket.architecture import TINY
-from hazardline.pocket.build_images import build
+from hazardline.pocket.build import build
 from hazardline.pocket.settings import (
     ImageCorpusSettings,
     ImageLanguageSettings,

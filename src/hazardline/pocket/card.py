@@ -85,7 +85,7 @@ Manifest SHA-256: `{manifest}`.
 
 ## How it was trained
 
-1. Vision encoder: {vision_steps} steps of {images_per_step} images with dense perception targets (kind, colour, box,
+1. Vision encoder: {vision_steps} steps of {step_images} images with dense perception targets (kind, colour, box,
    range, heading, brake light, road, signal, weather) read from merge windows and from the whole image.
 2. Encoder frozen; merger and language model: {language_steps} steps of {row_images} images in each of two processes,
    with {questions} generic questions an image behind a shared prefix.
@@ -106,53 +106,42 @@ Language, last validation: `{language}`
 """
 
 
-def write_image_card(
-    folder: Path, settings: PocketImageSettings, histories: dict[str, list[dict[str, Any]]], manifest: Path
-) -> None:
-    """As `write_card`, of the image base."""
-    labels = Counter(json.loads(line)["label"] for line in manifest.read_text(encoding="utf-8").splitlines())
-    digest = sha256_file(manifest)
-    text = _IMAGE_CARD.format(
-        parameters=_num_parameters(folder) / 1e6,
-        images=labels.total(),
-        near_misses=labels["near_miss"],
-        normal=labels["normal"],
-        manifest=digest,
-        vision_steps=settings.vision.num_steps,
-        images_per_step=settings.vision.images_per_step,
-        language_steps=settings.language.num_steps,
-        row_images=settings.language.images_per_step,
-        questions=settings.language.questions_per_image,
-        seed=settings.seed,
-        vocabulary=_vocabulary_size(folder),
-        vision=histories["vision"][-1],
-        language=histories["language"][-1],
-    )
-    write_atomic(folder / "README.md", text.encode())
-    write_json(folder / "pretraining.json", {"settings": settings.data(), "manifest_sha256": digest, **histories})
-
-
 def write_card(
-    folder: Path, settings: PocketSettings, histories: dict[str, list[dict[str, Any]]], manifest: Path
+    folder: Path,
+    settings: PocketSettings | PocketImageSettings,
+    histories: dict[str, list[dict[str, Any]]],
+    manifest: Path,
 ) -> None:
     """Write README.md (the card) and pretraining.json (settings and validation history) into a checkpoint folder."""
     labels = Counter(json.loads(line)["label"] for line in manifest.read_text(encoding="utf-8").splitlines())
     digest = sha256_file(manifest)
-    text = _CARD.format(
-        parameters=_num_parameters(folder) / 1e6,
-        near_misses=labels["near_miss"],
-        normal=labels["normal"],
-        manifest=digest,
-        vision_steps=settings.vision.num_steps,
-        language_steps=settings.language.num_steps,
-        questions=settings.language.questions_per_clip,
-        captions=settings.language.captions_per_clip,
-        caption_weight=settings.language.caption_weight,
-        seed=settings.seed,
-        vocabulary=_vocabulary_size(folder),
-        vision=histories["vision"][-1],
-        language=histories["language"][-1],
-    )
+    facts = {
+        "parameters": _num_parameters(folder) / 1e6,
+        "near_misses": labels["near_miss"],
+        "normal": labels["normal"],
+        "manifest": digest,
+        "vision_steps": settings.vision.num_steps,
+        "language_steps": settings.language.num_steps,
+        "seed": settings.seed,
+        "vocabulary": _vocabulary_size(folder),
+        "vision": histories["vision"][-1],
+        "language": histories["language"][-1],
+    }
+    if isinstance(settings, PocketImageSettings):
+        text = _IMAGE_CARD.format(
+            **facts,
+            images=labels.total(),
+            step_images=settings.vision.images_per_step,
+            row_images=settings.language.images_per_step,
+            questions=settings.language.questions_per_image,
+        )
+    else:
+        text = _CARD.format(
+            **facts,
+            questions=settings.language.questions_per_clip,
+            captions=settings.language.captions_per_clip,
+            caption_weight=settings.language.caption_weight,
+        )
     write_atomic(folder / "README.md", text.encode())
     write_json(folder / "pretraining.json", {"settings": settings.data(), "manifest_sha256": digest, **histories})
 

@@ -5,7 +5,6 @@ The vision encoder is frozen from here on; its features are computed once for ev
 
 import json
 import math
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from hazardline.pocket import corpus
 from hazardline.pocket.architecture import build_model
 from hazardline.pocket.auxiliary import NUM_AUXILIARY, auxiliary_targets
 from hazardline.pocket.english import dictation, handbook, spelled
-from hazardline.pocket.parallel import average_gradients, cosine_rate, decayed_groups
+from hazardline.pocket.parallel import Descent, decayed_groups
 from hazardline.pocket.perception import cut
 from hazardline.pocket.questions import QA, Questions
 from hazardline.pocket.settings import PocketSettings
@@ -251,8 +250,7 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
     auxiliary = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 128), nn.GELU(), nn.Linear(128, NUM_AUXILIARY))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad] + list(auxiliary.parameters())
     groups = decayed_groups(trained, tokenizer.get_vocab_size(), plan.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
-    buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
+    descent = Descent(rank, groups, plan.num_steps, plan.learning_rate, plan.warmup_steps)
     whitening = fit_whitening(training, work)
     visits = Visits(training, work, prompter, targets, settings, whitening)
     tap = _Tap(model.model.language_model.layers[plan.auxiliary_layer])
@@ -260,11 +258,9 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
         np.random.default_rng([settings.seed, 4, rank]),
         torch.Generator().manual_seed(settings.seed + 5 + rank),
     )
-    history, started, running = [], time.monotonic(), [0.0, 0.0]
+    running = [0.0, 0.0]
     for step in range(plan.num_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * cosine_rate(step, plan.num_steps, plan.warmup_steps)
-        optimizer.zero_grad(set_to_none=True)
+        descent.start(step)
         progress = step / plan.num_steps
         visit = visits.draw(rng, progress)
         with torch.autocast("cpu", torch.bfloat16), projector_noise(model, plan.projector_noise, noise):
@@ -275,19 +271,15 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
             with torch.autocast("cpu", torch.bfloat16):
                 total = total + 0.5 * answer_losses(model, [visits.handbook_row(rng)]).mean_over_turns()
         total.backward()
-        average_gradients(trained, buffer)
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
+        descent.finish()
         running = [0.99 * old + 0.01 * float(new.detach()) for old, new in zip(running, (loss, side), strict=True)]
-        if rank == 0 and (step % 500 == 499 or step + 1 == plan.num_steps):
+        if descent.is_due(step, 500):
             measured = _validate(model, auxiliary, tap, visits, validation, targets, prompter)
-            wall_s = round(time.monotonic() - started, 1)
-            history.append({"step": step + 1, "wall_s": wall_s, "train": round(running[0], 4), **measured})
-            print(json.dumps(history[-1]), flush=True)
+            descent.record(step, {"train": round(running[0], 4), **measured})
             _save(model, tokenizer, work / "checkpoint", settings, whitening)
     if rank == 0:
         _save(model, tokenizer, work / "checkpoint", settings, whitening)
-        (work / "language.json").write_text(json.dumps(history, indent=1))
+        (work / "language.json").write_text(json.dumps(descent.history, indent=1))
 
 
 def _auxiliary_loss(auxiliary: nn.Module, tap: _Tap, visit: Visit, prompter: Prompter) -> Tensor:

@@ -1,7 +1,9 @@
 """Two processes that average their gradients (gloo): pre-training on a laptop's cores."""
 
+import json
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +62,37 @@ def decayed_groups(trained: Sequence[nn.Parameter], vocab_size: int, decay: floa
     decayed = [p for p in trained if p.ndim > 1 and p.shape[0] != vocab_size]
     kept = [p for p in trained if p.ndim < 2 or p.shape[0] == vocab_size]
     return [{"params": decayed, "weight_decay": decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+class Descent:
+    """AdamW on the mean gradients of all processes, clipped, with a rate that warms up and falls as a cosine."""
+
+    def __init__(self, rank: int, groups: list[dict[str, Any]], num_steps: int, rate: float, warmup: int) -> None:
+        """Take the optimizer's parameter groups, and how its learning rate goes."""
+        self._rank, self._num_steps, self._rate, self._warmup = rank, num_steps, rate, warmup
+        self._trained = [parameter for group in groups for parameter in group["params"]]
+        self._optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+        self._buffer = torch.zeros(sum(parameter.numel() for parameter in self._trained))
+        self._started = time.monotonic()
+        self.history: list[dict[str, float]] = []
+
+    def start(self, step: int) -> None:
+        """Before the losses of a step: its rate, and no gradients."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate * cosine_rate(step, self._num_steps, self._warmup)
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def finish(self) -> None:
+        """After the backward pass."""
+        average_gradients(self._trained, self._buffer)
+        nn.utils.clip_grad_norm_(self._trained, 1.0)
+        self._optimizer.step()
+
+    def is_due(self, step: int, every: int) -> bool:
+        """Whether this process validates after this step."""
+        return self._rank == 0 and (step % every == every - 1 or step + 1 == self._num_steps)
+
+    def record(self, step: int, measured: Mapping[str, float]) -> None:
+        """Keep and print what a validation measured."""
+        self.history.append({"step": step + 1, "wall_s": round(time.monotonic() - self._started, 1), **measured})
+        print(json.dumps(self.history[-1]), flush=True)

@@ -6,7 +6,6 @@ that layer whenever the model is written.
 """
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from torch.nn import functional
 from hazardline.pocket import stills
 from hazardline.pocket.architecture import build_qwen2_vl
 from hazardline.pocket.english import dictation, handbook, spelled
-from hazardline.pocket.parallel import average_gradients, cosine_rate, decayed_groups
+from hazardline.pocket.parallel import Descent, decayed_groups
 from hazardline.pocket.settings import PocketImageSettings
 from hazardline.pocket.still_questions import QA, StillQuestions, vocabulary_texts
 from hazardline.pocket.still_vision import NUM_CELL, NUM_FRAME, PLACEHOLDER_IDS, cell_loss, frame_loss
@@ -214,15 +213,12 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
     auxiliary = Auxiliary(layer, settings.size.text_width, settings.layout.tokens_per_frame)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad] + list(auxiliary.parameters())
     groups = decayed_groups(trained, tokenizer.get_vocab_size(), plan.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
-    buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
+    descent = Descent(rank, groups, plan.num_steps, plan.learning_rate, plan.warmup_steps)
     rng = np.random.default_rng([settings.seed, 4, rank])
     noise = torch.Generator().manual_seed(settings.seed + 5 + rank)
-    history, started, running = [], time.monotonic(), 0.0
+    running = 0.0
     for step in range(plan.num_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * cosine_rate(step, plan.num_steps, plan.warmup_steps)
-        optimizer.zero_grad(set_to_none=True)
+        descent.start(step)
         simple_share = 1.0 if step < _SIMPLE_UNTIL * plan.num_steps else plan.simple_share
         for place in rng.integers(len(training), size=plan.images_per_step):
             visit = corpus.visit(training[place], rng, augment=True, simple_share=simple_share)
@@ -234,17 +230,13 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
         if rng.random() < plan.handbook_share:
             with torch.autocast("cpu", torch.bfloat16):
                 (0.3 * answer_losses(model, [corpus.handbook_row(rng)]).mean_over_turns()).backward()
-        average_gradients(trained, buffer)
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        if rank == 0 and (step % 200 == 199 or step + 1 == plan.num_steps):
-            wall_s = round(time.monotonic() - started, 1)
+        descent.finish()
+        if descent.is_due(step, 200):
             measured = _validate(model, corpus, held_out)
-            history.append({"step": step + 1, "wall_s": wall_s, "train": round(running, 4), **measured})
-            print(json.dumps(history[-1]), flush=True)
+            descent.record(step, {"train": round(running, 4), **measured})
             _save(model, tokenizer, work / "checkpoint", settings, whitening)
     if rank == 0:
-        (work / "language.json").write_text(json.dumps(history, indent=1))
+        (work / "language.json").write_text(json.dumps(descent.history, indent=1))
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 """First stage of the pocket image base: Qwen2-VL's encoder learns to perceive, by dense targets on merge windows."""
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch.nn import functional
 
 from hazardline.pocket import stills
 from hazardline.pocket.architecture import build_qwen2_vl
-from hazardline.pocket.parallel import average_gradients, cosine_rate
+from hazardline.pocket.parallel import Descent
 from hazardline.pocket.perception import COLOURS, KINDS, WEATHERS
 from hazardline.pocket.settings import PocketImageSettings
 from hazardline.pocket.stills import HEADINGS, ROADS, SIGNALS
@@ -123,29 +122,20 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketImageSe
     torch.manual_seed(settings.seed + 1)
     heads = Heads(settings.size.vision_width, layout.merge)
     trained = [*tower.patch_embed.parameters(), *tower.blocks.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(
-        trained, lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.98), fused=True
-    )
-    buffer = torch.zeros(sum(parameter.numel() for parameter in trained))
+    groups = [{"params": trained, "weight_decay": plan.weight_decay}]
+    descent = Descent(rank, groups, plan.num_steps, plan.learning_rate, 60)
     rng = np.random.default_rng([settings.seed, 1, rank])
-    history, started = [], time.monotonic()
     for step in range(plan.num_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * cosine_rate(step, plan.num_steps, 60)
-        optimizer.zero_grad(set_to_none=True)
+        descent.start(step)
         parts = losses(tower, heads, drawer.draw(plan.images_per_step // world, rng), layout)
         (parts["cells"] + parts["frame"]).backward()
-        average_gradients(trained, buffer)
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        if rank == 0 and (step % 100 == 99 or step + 1 == plan.num_steps):
-            wall_s = round(time.monotonic() - started, 1)
-            history.append({"step": step + 1, "wall_s": wall_s, **_validate(tower, heads, checker, layout)})
-            print(json.dumps(history[-1]), flush=True)
+        descent.finish()
+        if descent.is_due(step, 100):
+            descent.record(step, _validate(tower, heads, checker, layout))
             save_file(vision_weights(tower), work / "vision.partial.safetensors")
     if rank == 0:
         (work / "vision.partial.safetensors").rename(work / "vision.safetensors")
-        (work / "vision.json").write_text(json.dumps(history, indent=1))
+        (work / "vision.json").write_text(json.dumps(descent.history, indent=1))
 
 
 def vision_weights(tower: nn.Module) -> dict[str, Tensor]:

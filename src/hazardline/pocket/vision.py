@@ -1,7 +1,6 @@
 """First stage of the pocket base: the vision encoder learns to perceive, by dense targets on its merged tokens."""
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch.nn import functional
 
 from hazardline.pocket import corpus
 from hazardline.pocket.architecture import build_model
-from hazardline.pocket.parallel import average_gradients, cosine_rate
+from hazardline.pocket.parallel import Descent
 from hazardline.pocket.perception import COLOURS, KINDS, SCENES, WEATHERS
 from hazardline.pocket.settings import PocketSettings
 from hazardline.vlm.pixels import frames_to_patches
@@ -152,30 +151,21 @@ def train(rank: int, world: int, root: Path, work: Path, settings: PocketSetting
     torch.manual_seed(torch_seed)
     heads = PerceptionHeads(settings.size.vision_width, settings.layout.tokens_per_frame)
     parameters = [*tower.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.98), fused=True
-    )
-    buffer = torch.zeros(sum(parameter.numel() for parameter in parameters))
+    groups = [{"params": parameters, "weight_decay": plan.weight_decay}]
+    descent = Descent(rank, groups, plan.num_steps, plan.learning_rate, 60)
     rng = np.random.default_rng([settings.seed, 1, rank])
-    history, started = [], time.monotonic()
     for step in range(plan.num_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * cosine_rate(step, plan.num_steps, 60)
-        optimizer.zero_grad(set_to_none=True)
+        descent.start(step)
         with torch.autocast("cpu", torch.bfloat16):
             parts = losses(tower, heads, draw_batch(training, plan.frames_per_step // world, rng, settings), settings)
         total = torch.stack([value for name, value in parts.items() if name != "kind"]).sum()
         total.backward()
-        average_gradients(parameters, buffer)
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        if rank == 0 and (step % 200 == 199 or step + 1 == plan.num_steps):
-            measured = _validate(tower, heads, validation, settings)
-            history.append({"step": step + 1, "wall_s": round(time.monotonic() - started, 1), **measured})
-            print(json.dumps(history[-1]), flush=True)
+        descent.finish()
+        if descent.is_due(step, 200):
+            descent.record(step, _validate(tower, heads, validation, settings))
     if rank == 0:
         save_file({name: value.contiguous() for name, value in tower.state_dict().items()}, work / "vision.safetensors")
-        (work / "vision.json").write_text(json.dumps(history, indent=1))
+        (work / "vision.json").write_text(json.dumps(descent.history, indent=1))
 
 
 @torch.no_grad()
