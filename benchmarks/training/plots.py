@@ -40,7 +40,7 @@ def write_page(results: Path, page: Path) -> None:
     _draw_losses(axes[1, 0], peers)
     _draw_grid(axes[1, 1], rows, "", "Qwen2-VL")
     _draw_grid(axes[2, 0], rows, "_videollama3", "VideoLLaMA3")
-    _draw_quality(axes[2, 1], rows.get("quality_k5"))
+    _draw_quality(axes[2, 1], rows.get("quality_k6"))
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=90)
     plt.close(figure)

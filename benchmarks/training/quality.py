@@ -2,13 +2,15 @@
 
 The real pocket base learns simulated crashes twice: with packed steps (a few clips, all their questions) and with
 shuffled ones (as many questions, drawn one by one from all clips, as a usual trainer does). Both see the same number
-of questions a step, the same number of steps, the same first weights; three seeds each. What is compared is the loss of
-the answers on validation clips. A shuffled step runs through the same engine with one question a clip: the gradient is
-that of separate samples.
+of questions a step, the same number of steps, the same first weights; three seeds each. A shuffled step runs through
+the same engine with one question a clip: the gradient is that of separate samples. What is compared, on clips of other
+scenes: the loss of the answers, and of decoded answers the macro F1 of recognition and the mean IoU of localization,
+each with a bootstrap interval over scenes (a scene is a crash and its near-miss twin), seeds averaged.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -19,44 +21,69 @@ from torch import nn
 
 from benchmarks.training.document import Row, row
 from benchmarks.training.environment import BENCH
+from hazardline.evaluate.bootstrap import estimate
+from hazardline.evaluate.scores import UNPARSABLE, Array, interval_iou, macro_f1
+from hazardline.evaluate.scores import mean as weighted_mean
+from hazardline.files import digest_json
 from hazardline.progress import SilentReporter
 from hazardline.stages import stage_named
 from hazardline.tables import SCENES, read_table
+from hazardline.tasks import Task, parse_interval, parse_recognition
 from hazardline.train.base import POCKET_CHECKPOINT
 from hazardline.train.clips import Clip, load_clips
 from hazardline.train.encode import encode_clips
 from hazardline.train.features import FEATURES_FOLDER, PLAIN, FeatureReader, sources_of
 from hazardline.train.packed import answer_losses, use_tree_attention
 from hazardline.train.prefix import ClipRow, Turn
+from hazardline.vlm.generate import answer
 from hazardline.vlm.model import LoraSettings, add_branch, load_base
 from hazardline.vlm.text import Prompter
 
 SEEDS = (0, 1, 2)
-NUM_STEPS, EVERY = 60, 15
+NUM_STEPS, EVERY = 120, 30
 CLIPS_PER_STEP = 4
 LEARNING_RATE = 1e-3
+_RESAMPLES = 2000
 _LORA = LoraSettings(rank=16, alpha=32, dropout=0.0)
 _SECTIONS: dict[str, dict[str, Any]] = {
-    "simulate": {"num_pairs": 60, "num_normal": 0, "seed": 11, "num_workers": 1},
+    "simulate": {"num_pairs": 120, "num_normal": 0, "seed": 11, "num_workers": 1},
     "ingest": {"source": "native"},
-    "split": {"train_share": 0.7, "validation_share": 0.25, "test_share": 0.05, "min_test_clips": 1},
+    "split": {"train_share": 0.55, "validation_share": 0.4, "test_share": 0.05, "min_test_clips": 1},
     "synthesize": {"prompt_version": "crashchat-short@1"},
 }
+_FOLDER = BENCH / f"quality-{digest_json(_SECTIONS)[:12]}"
+_LIMITS: dict[Task, int] = {"crash_recognition": 8, "crash_localization": 16}
+Score = Callable[[Array], Array]
+"""From weights (resamples, clips) to (resamples,)."""
+Scores = dict[str, Array]
+"""By metric: one number a clip (loss, IoU; NaN where a clip has none), or the predicted class."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A clip with its row, and the scene that it shares with its twin."""
+
+    scene: str
+    clip: Clip
+    row: ClipRow
 
 
 def quality_row() -> Row:
-    """Validation loss after the last step, mean over seeds."""
-    train, validation = _rows()
-    curves = {way: [_learn(way, train, validation, seed) for seed in SEEDS] for way in ("packed", "shuffled")}
-    last = {way: [curve[-1] for curve in found] for way, found in curves.items()}
+    """Validation loss after the last step, mean over seeds; the metrics stand in the detail."""
+    train, validation = _samples()
+    found = {way: [_learn(way, train, validation, seed) for seed in SEEDS] for way in ("packed", "shuffled")}
+    curves = {way: [curve for curve, _ in runs] for way, runs in found.items()}
+    last = {way: [curve[-1] for curve in runs] for way, runs in curves.items()}
+    metrics = _compare({way: [scores for _, scores in runs] for way, runs in found.items()}, validation)
     return row(
-        "quality_k5",
+        "quality_k6",
         mean(last["packed"]),
         mean(last["shuffled"]),
         "loss",
         f"shuffled one-question training, validation loss after {NUM_STEPS} steps of as many questions, "
         f"mean of {len(SEEDS)} seeds",
-        deviation_over_seeds={way: round(stdev(found), 4) for way, found in last.items()},
+        metrics=metrics,
+        deviation_over_seeds={way: round(stdev(runs), 4) for way, runs in last.items()},
         steps=list(range(0, NUM_STEPS + 1, EVERY)),
         packed_curves=curves["packed"],
         shuffled_curves=curves["shuffled"],
@@ -64,8 +91,44 @@ def quality_row() -> Row:
     )
 
 
+def _compare(found: dict[str, list[Scores]], validation: Sequence[Sample]) -> dict[str, dict[str, Any]]:
+    """Every metric of both ways with its interval, and of the difference."""
+    is_crash = np.array([float(one.clip.is_crash) for one in validation])
+    scenes = [one.scene for one in validation]
+
+    def of(metric: str, way: str) -> Score:
+        return lambda weights: np.asarray(
+            np.mean([_scored(metric, is_crash, run[metric], weights) for run in found[way]], axis=0)
+        )
+
+    compared = {}
+    for metric in ("loss", "recognition_macro_f1", "crash_miou"):
+        packed, shuffled = of(metric, "packed"), of(metric, "shuffled")
+
+        def difference(weights: Array, ours: Score = packed, theirs: Score = shuffled) -> Array:
+            return ours(weights) - theirs(weights)
+
+        measured = {
+            name: estimate(score, len(validation), None, _RESAMPLES, 0, scenes)
+            for name, score in {"packed": packed, "shuffled": shuffled, "difference": difference}.items()
+        }
+        within = measured["shuffled"].low <= measured["packed"].value <= measured["shuffled"].high
+        compared[metric] = {
+            **{name: [round(x, 4) for x in (one.value, one.low, one.high)] for name, one in measured.items()},
+            "packed_within_shuffled": within,
+        }
+    return compared
+
+
+def _scored(metric: str, is_crash: Array, values: Array, weights: Array) -> Array:
+    if metric == "recognition_macro_f1":
+        return macro_f1(is_crash, values, weights)
+    held = ~np.isnan(values)
+    return weighted_mean(is_crash[held], values[held], weights[:, held])
+
+
 def _stage(name: str, inputs: dict[str, Path]) -> Path:
-    folder = BENCH / "quality" / name
+    folder = _FOLDER / name
     if not folder.is_dir():
         stage = stage_named(name)
         making = folder.with_suffix(".tmp")
@@ -76,20 +139,22 @@ def _stage(name: str, inputs: dict[str, Path]) -> Path:
     return folder
 
 
-def _rows() -> tuple[list[ClipRow], list[ClipRow]]:
-    """Clips with all questions of the linguistic branch: of training and of validation."""
+def _samples() -> tuple[list[Sample], list[Sample]]:
+    """Clips of training and of validation with all questions of the linguistic branch, the localizations among them."""
     simulate = _stage("simulate", {})
     ingest = _stage("ingest", {"simulate": simulate})
     split = _stage("split", {"ingest": ingest})
     synthesize = _stage("synthesize", {"ingest": ingest, "split": split})
-    features = BENCH / "quality" / FEATURES_FOLDER
-    sources = sources_of(read_table(SCENES, ingest), set(), (PLAIN,))
+    features = _FOLDER / FEATURES_FOLDER
+    scenes = list(read_table(SCENES, ingest))
+    pair_of = {str(scene["clip_id"]): str(scene["pair_id"]) for scene in scenes}
+    sources = sources_of(scenes, set(), (PLAIN,))
     encode_clips(POCKET_CHECKPOINT, sources, features, 1, SilentReporter())
     prompter = Prompter.load(POCKET_CHECKPOINT)
     reader = FeatureReader(features, prompter.layout)
     train, validation = (
-        [_row(clip, prompter, reader) for clip in load_clips(ingest, synthesize, "linguistic", part)]
-        for part in ("train", "validation")
+        [Sample(pair_of[clip.clip_id], clip, _row(clip, prompter, reader)) for clip in clips]
+        for clips in (load_clips(ingest, synthesize, "linguistic", part) for part in ("train", "validation"))
     )
     return train, validation
 
@@ -100,16 +165,17 @@ def _row(clip: Clip, prompter: Prompter, reader: FeatureReader) -> ClipRow:
     return ClipRow(features, prompter.prefix(reader.times_s(clip.clip_id)), turns)
 
 
-def _learn(way: str, train: Sequence[ClipRow], validation: Sequence[ClipRow], seed: int) -> list[float]:
-    """Validation losses at the start and after every `EVERY` steps."""
+def _learn(way: str, train: Sequence[Sample], validation: Sequence[Sample], seed: int) -> tuple[list[float], Scores]:
+    """Validation losses at the start and after every `EVERY` steps, and the scores after the last."""
     torch.manual_seed(seed)
     model = add_branch(load_base(POCKET_CHECKPOINT), "bench", _LORA)
     use_tree_attention(model)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0)
     generator = np.random.default_rng(seed)
-    curve = [_validation_loss(model, validation)]
-    for number, rows in enumerate(_steps(way, train, generator), start=1):
+    losses = _losses(model, validation)
+    curve = [float(losses.mean())]
+    for number, rows in enumerate(_steps(way, [one.row for one in train], generator), start=1):
         num_turns = sum(len(one.turns) for one in rows)
         optimizer.zero_grad(set_to_none=True)
         for one in rows:
@@ -117,9 +183,10 @@ def _learn(way: str, train: Sequence[ClipRow], validation: Sequence[ClipRow], se
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if number % EVERY == 0:
-            curve.append(_validation_loss(model, validation))
+            losses = _losses(model, validation)
+            curve.append(float(losses.mean()))
     print(f"quality: {way}, seed {seed}: {curve[-1]:.4f} (load {os.getloadavg()[0]:.1f})", flush=True)
-    return curve
+    return curve, {"loss": losses, **_answered(model, validation)}
 
 
 def _steps(way: str, train: Sequence[ClipRow], generator: np.random.Generator) -> list[list[ClipRow]]:
@@ -147,6 +214,32 @@ def _epochs(num_clips: int, generator: np.random.Generator) -> list[list[int]]:
 
 
 @torch.no_grad()
-def _validation_loss(model: nn.Module, rows: Sequence[ClipRow]) -> float:
-    """Mean over answers of the mean over their tokens."""
-    return mean(value for one in rows for value in answer_losses(model, [one]).per_turn().tolist())
+def _losses(model: nn.Module, samples: Sequence[Sample]) -> Array:
+    """Of each clip: mean over its answers of the mean over their tokens."""
+    return np.array([float(answer_losses(model, [one.row]).per_turn().mean()) for one in samples])
+
+
+@torch.inference_mode()
+def _answered(model: Any, samples: Sequence[Sample]) -> Scores:
+    """Decoded recognition and localization of each clip, by the model with its adapter merged."""
+    merged = model.merge_and_unload().eval()
+    merged.model.language_model.config._attn_implementation = "sdpa"
+    prompter = Prompter.load(POCKET_CHECKPOINT)
+    said, overlap = [], []
+    for one in samples:
+        places = {question.task: place for place, question in enumerate(one.clip.questions)}
+        tasks = [task for task in _LIMITS if task in places]
+        questions = [one.row.turns[places[task]].question for task in tasks]
+        limits = [_LIMITS[task] for task in tasks]
+        row = one.row
+        found = answer(merged, row.prefix, row.features, questions, limits, prompter.end_id, row.grids)
+        texts = {task: prompter.decode(item.ids) for task, item in zip(tasks, found, strict=True)}
+        recognised = parse_recognition(texts["crash_recognition"])
+        said.append(UNPARSABLE if recognised is None else float(recognised))
+        if "crash_localization" in texts:
+            true = parse_interval(one.clip.questions[places["crash_localization"]].answer)
+            assert true is not None
+            overlap.append(interval_iou(parse_interval(texts["crash_localization"]), true))
+        else:
+            overlap.append(float("nan"))
+    return {"recognition_macro_f1": np.array(said), "crash_miou": np.array(overlap)}
