@@ -33,6 +33,7 @@ def test_recipes_are_shipped() -> None:
         "crashchat_pocket",
         "crashchat_pocket_smoke",
         "hazardnet_pocket",
+        "hazardnet_pocket_smoke",
         "nexar_pocket",
     }
 

@@ -17,11 +17,13 @@ import psutil
 import pytest
 import yaml
 
+from hazardline.hazardnet import parse_classification
 from hazardline.run_summary import RunSummary
 from hazardline.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "recipes" / "crashchat_pocket_smoke.yaml"
+IMAGES = ROOT / "recipes" / "hazardnet_pocket_smoke.yaml"
 BEHIND_THE_GATE = ("export", "release", "device")
 
 
@@ -135,6 +137,28 @@ def test_a_closed_gate_ends_the_line_cleanly(
     assert summary["registry"] == {"name": "closed-smoke", "version": 1, "aliases": ["candidate"]}
     assert summary["parity"] is summary["bundle"] is summary["release"] is summary["device"] is None
     assert "Device: was not updated: the gate is closed" in done.stdout
+
+
+def test_the_line_of_images_runs_from_scenes_to_a_device(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    done = run(home, IMAGES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = latest(home)
+    assert [stage["name"] for stage in summary["stages"]] == [stage.name for stage in STAGES]
+    assert summary["data"]["num_clips"] == 68
+    for model in ("base", "constant", "candidate"):
+        for field in ("scene", "agent", "action", "risk"):
+            for average in ("macro", "weighted"):
+                found = summary["metrics"][model][f"{field}_{average}_f1"]
+                assert found["interval"][0] <= found["value"] <= found["interval"][1]
+        assert summary["metrics"][model]["parse_failure_rate"]["value"] == 0
+    assert summary["gate"]["passed"] and summary["release"]["version"] == summary["device"]["version"] == 1
+    assert summary["registry"]["aliases"] == ["candidate", "champion"]
+    answers = summary["device"]["answers"]
+    assert len(answers) == 2
+    assert all(parse_classification(found["scene_classification"]) for found in answers.values())
+    (report,) = [line.removeprefix("Report: ") for line in done.stdout.splitlines() if line.startswith("Report: ")]
+    assert "SuggestedAction" in (ROOT / report).read_text()
 
 
 def test_a_failing_stage_ends_the_line_with_its_own_line(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.pocket.architecture import TINY, build_qwen2_vl
+from hazardline.pocket.settings import PocketImageSettings, PocketSettings
 from hazardline.train.base import POCKET_CHECKPOINT, base_digest, base_folder, encoder_digest, encoder_width
 
 
@@ -20,6 +22,14 @@ def copy(base: Path, tmp_path: Path) -> Path:
 
 def test_pocket_lies_in_the_package() -> None:
     assert POCKET_CHECKPOINT.parts[-3:] == ("hazardline", "pocket", "checkpoint")
+
+
+@pytest.mark.parametrize("name, settings", [("pocket", PocketSettings()), ("pocket-image", PocketImageSettings())])
+def test_a_shipped_base_is_complete_and_of_the_settings_that_make_it(name: str, settings: Document) -> None:
+    folder = base_folder(name)
+    made = json.loads((folder / "pretraining.json").read_text())
+    assert made["settings"] == settings.data(), "change the settings together with the checkpoint"
+    assert "never near a road" in " ".join((folder / "README.md").read_text().split())
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
