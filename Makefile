@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help run test lint types compile ui pocket-base pocket-image-base bench clean check-machine
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## Install what is needed and run the whole line (RECIPE=recipes/crashchat_pocket.yaml).
 	@! grep -Eqs '^ *(quantisation: nf4|optimizer: adamw_8bit|parallelism: zero)' $(RECIPE) || \
@@ -42,11 +42,11 @@ compile: $(STAMP) ## Write the pipeline YAML that a Kubeflow user interface take
 ui: $(STAMP) ## Open the MLflow user interface on what runs have logged (UI_PORT=5000).
 	@$(BIN)/python -m hazardline ui --port $(UI_PORT)
 
-pocket-image-base: $(STAMP) ## Pre-train the pocket image base anew (about an hour on two cores).
-	@$(BIN)/python -m hazardline.pocket --media image
-
 pocket-base: $(STAMP) ## Pre-train the pocket base anew (about an hour on two cores; it is in the repository already).
 	@$(BIN)/python -m hazardline.pocket
+
+pocket-image-base: $(STAMP) ## The same for the pocket image base (about an hour and a half).
+	@$(BIN)/python -m hazardline.pocket --media image
 
 bench: $(STAMP) ## Run the benchmarks (about two hours; installs two peers of several GB each into .bench).
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
