@@ -1,6 +1,7 @@
 """Builds a pocket base from nothing: `make pocket-base`, `make pocket-image-base`.
 
-On two cores the one for clips takes about an hour, the one for images an hour and a half. Every stage resumes. The result goes to `--out`; whether it replaces the shipped checkpoint is the user's decision.
+On two cores the one for clips takes about an hour, the one for images an hour and a half. Every stage resumes. The
+result goes to `--out`; whether it replaces the shipped checkpoint is the user's decision.
 """
 
 import argparse
