@@ -2,15 +2,18 @@
 
 The real pocket base learns simulated crashes twice: with packed steps (a few clips, all their questions) and with
 shuffled ones (as many questions, drawn one by one from all clips, as a usual trainer does). Both see the same number
-of questions a step, the same number of steps, the same first weights; three seeds each. A shuffled step runs through
+of questions a step, the same number of steps, rates and first weights; three seeds each. A shuffled step runs through
 the same engine with one question a clip: the gradient is that of separate samples. What is compared, on clips of other
 scenes: the loss of the answers, and of decoded answers the macro F1 of recognition and the mean IoU of localization,
 each with a bootstrap interval over scenes (a scene is a crash and its near-miss twin), seeds averaged.
 """
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -31,18 +34,21 @@ from hazardline.tables import SCENES, read_table
 from hazardline.tasks import Task, parse_interval, parse_recognition
 from hazardline.train.base import POCKET_CHECKPOINT
 from hazardline.train.clips import Clip, load_clips
+from hazardline.train.config import TrainConfig
 from hazardline.train.encode import encode_clips
 from hazardline.train.features import FEATURES_FOLDER, PLAIN, FeatureReader, sources_of
 from hazardline.train.packed import answer_losses, use_tree_attention
 from hazardline.train.prefix import ClipRow, Turn
+from hazardline.train.schedule import learning_rate, visits_of_step
 from hazardline.vlm.generate import answer
 from hazardline.vlm.model import LoraSettings, add_branch, load_base
 from hazardline.vlm.text import Prompter
 
 SEEDS = (0, 1, 2)
-NUM_STEPS, EVERY = 120, 30
-CLIPS_PER_STEP = 4
-LEARNING_RATE = 1e-3
+WAYS = ("packed", "shuffled")
+NUM_STEPS, EVERY = 200, 40
+"""About six epochs, as in the recipe's linguistic branch; rate and order of the clips are a run's own."""
+_DEFAULTS = TrainConfig()
 _RESAMPLES = 2000
 _LORA = LoraSettings(rank=16, alpha=32, dropout=0.0)
 _SECTIONS: dict[str, dict[str, Any]] = {
@@ -71,7 +77,9 @@ class Sample:
 def quality_row() -> Row:
     """Validation loss after the last step, mean over seeds; the metrics stand in the detail."""
     train, validation = _samples()
-    found = {way: [_learn(way, train, validation, seed) for seed in SEEDS] for way in ("packed", "shuffled")}
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        jobs = {way: [pool.submit(_learn, way, seed) for seed in SEEDS] for way in WAYS}
+        found = {way: [job.result() for job in waiting] for way, waiting in jobs.items()}
     curves = {way: [curve for curve, _ in runs] for way, runs in found.items()}
     last = {way: [curve[-1] for curve in runs] for way, runs in curves.items()}
     metrics = _compare({way: [scores for _, scores in runs] for way, runs in found.items()}, validation)
@@ -165,36 +173,50 @@ def _row(clip: Clip, prompter: Prompter, reader: FeatureReader) -> ClipRow:
     return ClipRow(features, prompter.prefix(reader.times_s(clip.clip_id)), turns)
 
 
-def _learn(way: str, train: Sequence[Sample], validation: Sequence[Sample], seed: int) -> tuple[list[float], Scores]:
+def _learn(way: str, seed: int) -> tuple[list[float], Scores]:
     """Validation losses at the start and after every `EVERY` steps, and the scores after the last."""
+    warnings.simplefilter("ignore", FutureWarning)
+    torch.set_num_threads(1)
+    train, validation = _samples()
     torch.manual_seed(seed)
     model = add_branch(load_base(POCKET_CHECKPOINT), "bench", _LORA)
     use_tree_attention(model)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0)
-    generator = np.random.default_rng(seed)
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=_DEFAULTS.weight_decay)
     losses = _losses(model, validation)
     curve = [float(losses.mean())]
-    for number, rows in enumerate(_steps(way, [one.row for one in train], generator), start=1):
+    for step, rows in enumerate(_steps(way, train, seed)):
+        for group in optimizer.param_groups:
+            group["lr"] = _rate(step)
         num_turns = sum(len(one.turns) for one in rows)
         optimizer.zero_grad(set_to_none=True)
         for one in rows:
             (answer_losses(model, [one]).per_turn().sum() / num_turns).backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        nn.utils.clip_grad_norm_(parameters, _DEFAULTS.max_gradient_norm)
         optimizer.step()
-        if number % EVERY == 0:
+        if (step + 1) % EVERY == 0:
             losses = _losses(model, validation)
             curve.append(float(losses.mean()))
     print(f"quality: {way}, seed {seed}: {curve[-1]:.4f} (load {os.getloadavg()[0]:.1f})", flush=True)
     return curve, {"loss": losses, **_answered(model, validation)}
 
 
-def _steps(way: str, train: Sequence[ClipRow], generator: np.random.Generator) -> list[list[ClipRow]]:
+def _rate(step: int) -> float:
+    config = _DEFAULTS
+    return learning_rate(
+        step, NUM_STEPS, config.learning_rate, config.warmup_steps, config.final_rate_share, config.schedule
+    )
+
+
+def _steps(way: str, train: Sequence[Sample], seed: int) -> list[list[ClipRow]]:
     """Rows of every step. Both ways have the sizes of the packed steps and go through all questions epoch by epoch."""
-    packed = [[train[place] for place in step] for step in _epochs(len(train), generator)]
+    per_step = _DEFAULTS.clips_per_step
+    visits = [visits_of_step(step, len(train), per_step, [seed]) for step in range(NUM_STEPS)]
+    packed = [[train[place].row for _, place in step] for step in visits]
     if way == "packed":
         return packed
-    singles = [ClipRow(one.features, one.prefix, [turn]) for one in train for turn in one.turns]
+    singles = [ClipRow(one.row.features, one.row.prefix, [turn]) for one in train for turn in one.row.turns]
+    generator = np.random.default_rng(seed)
     order: list[int] = []
     steps = []
     for rows in packed:
@@ -204,13 +226,6 @@ def _steps(way: str, train: Sequence[ClipRow], generator: np.random.Generator) -
         steps.append([singles[place] for place in order[:size]])
         del order[:size]
     return steps
-
-
-def _epochs(num_clips: int, generator: np.random.Generator) -> list[list[int]]:
-    order: list[int] = []
-    while len(order) < NUM_STEPS * CLIPS_PER_STEP:
-        order += generator.permutation(num_clips).tolist()
-    return [order[place * CLIPS_PER_STEP : (place + 1) * CLIPS_PER_STEP] for place in range(NUM_STEPS)]
 
 
 @torch.no_grad()
