@@ -48,7 +48,7 @@ pocket-base: $(STAMP) ## Pre-train the pocket base anew (about an hour on two co
 pocket-image-base: $(STAMP) ## The same for the pocket image base (about an hour and a half).
 	@$(BIN)/python -m hazardline.pocket --media image
 
-bench: $(STAMP) ## Run the benchmarks (about two hours; installs two peers of several GB each into .bench).
+bench: $(STAMP) ## Run the benchmarks (about two hours, added up; installs two peers of several GB each into .bench).
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 	@$(BIN)/python -m benchmarks.training
 
