@@ -73,7 +73,7 @@ def test_the_written_out_recipe_is_the_same_recipe() -> None:
         ({"simulate": {"num_pairs": "many"}}, "simulate.num_pairs", "valid integer"),
         ({"simulate": {"num_pairs": -1}}, "simulate.num_pairs", "greater than or equal to 0"),
         ({"simulate": {"num_pairs": 2.5}}, "simulate.num_pairs", "integer"),
-        ({"ingest": {"source": "kitti"}}, "ingest.source", "'native' or 'nexar'"),
+        ({"ingest": {"source": "kitti"}}, "ingest.source", "'native', 'nexar'"),
         ({"split": {"train_share": 0.9}}, "split", "add up to"),
         ({"synthesize": {"prompt_version": "crashchat@9"}}, "synthesize.prompt_version", "crashchat@1"),
         ({"train": {"lora": {"rank": 0}}}, "train.lora.rank", "greater than or equal to 1"),

@@ -146,6 +146,12 @@ class NativeClip(Document):
     """A crash and its near-miss twin share it; a split never parts them."""
     recording_id: str | None = None
     """Clips cut from one recording share it; a split never parts them."""
+    channel_id: str | None = None
+    """Who filmed or uploaded it."""
+    location: str | None = None
+    """Where it was filmed: a city or a country."""
+    fps: Annotated[float, Field(gt=0, le=1000, strict=False)] | None = None
+    """Where `video` is a folder of numbered frames: how many make a second."""
     source: str = "native"
     scenario: str = "unknown"
     weather: Weather = "unknown"
@@ -153,6 +159,8 @@ class NativeClip(Document):
     scene: Scene = "unknown"
     accident_type: str | None = None
     ego_involved: bool | None = None
+    agents: tuple[str, ...] = ()
+    """Kinds of road users in the clip; a simulated clip's are in its ground truth."""
     description: str | None = None
     cause: str | None = None
     prevention: str | None = None

@@ -32,7 +32,7 @@ def _required(name: str, kind: pa.DataType) -> pa.Field:
 
 
 SCENES = Table(
-    "scenes@2",
+    "scenes@3",
     "scenes.parquet",
     pa.schema(
         [
@@ -44,6 +44,9 @@ SCENES = Table(
             _required("label", pa.string()),  # crash | near_miss | normal
             pa.field("pair_id", pa.string()),
             pa.field("recording_id", pa.string()),
+            pa.field("channel_id", pa.string()),
+            pa.field("location", pa.string()),
+            pa.field("published_split", pa.string()),  # train | validation | test, where the data set has its own
             _required("scenario", pa.string()),
             _required("weather", pa.string()),
             _required("light", pa.string()),
@@ -61,10 +64,12 @@ SCENES = Table(
             pa.field("event_s", pa.float64()),
             pa.field("accident_type", pa.string()),
             pa.field("ego_involved", pa.bool_()),
+            _required("agents", pa.list_(pa.string())),  # kinds of road users that the annotation knows
             pa.field("description", pa.string()),
             pa.field("cause", pa.string()),
             pa.field("prevention", pa.string()),
             pa.field("still", pa.string()),  # of a simulated image: JSON of `hazardline.native.StillTruth`
+            pa.field("classification", pa.string()),  # of an annotated image: HazardNet's four fields as JSON
         ]
     ),
 )

@@ -1,13 +1,16 @@
 """Data sets on disk, and the stage's steps without processes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hazardline.ingest.adapter import Adapter, Problem
+from hazardline.ingest import stage
+from hazardline.ingest.adapter import Candidate, Problem
+from hazardline.ingest.config import SourceConfig
 from hazardline.ingest.inspection import inspect
-from hazardline.ingest.stage import judge, select
+from hazardline.ingest.place import LocalPlace
+from hazardline.ingest.sources import adapter_of
 from tests.video_files import cut, moving_pictures, write_clip, write_sound
 
 CRASH_TIMES = {"pre_crash_start_s": 0.5, "crash_start_s": 1.0, "crash_end_s": 1.5}
@@ -25,10 +28,21 @@ def write_manifest(root: Path, lines: Sequence[dict[str, Any] | str]) -> Path:
     return root
 
 
-def in_process(adapter: Adapter) -> tuple[list[dict[str, Any]], dict[str, Problem]]:
+def candidates(root: Path, config: SourceConfig) -> Iterator[Candidate | Problem]:
+    """What the adapter of a source says of a folder."""
+    return adapter_of(LocalPlace(root), config).candidates()
+
+
+def select(root: Path, config: SourceConfig) -> tuple[stage.Found, list[Problem]]:
+    """Candidates that can be opened, and the others."""
+    place = LocalPlace(root)
+    return stage.select(place, adapter_of(place, config))
+
+
+def in_process(root: Path, config: SourceConfig) -> tuple[list[dict[str, Any]], dict[str, Problem]]:
     """Scenes, and problems by clip id, without worker processes."""
-    found, problems = select(adapter)
-    scenes, _, late = judge(found, [inspect(path) for _, path in found])
+    found, problems = select(root, config)
+    scenes, _, late = stage.judge(found, [inspect(path) for _, path in found])
     rows = [*problems, *late]
     by_id = {row.clip_id: row for row in rows}
     assert len(by_id) == len(rows)

@@ -87,9 +87,9 @@ def test_the_same_data_gives_the_same_bytes_wherever_it_lies(tmp_path: Path) -> 
 
 def test_a_root_must_be_named_and_exist(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="root: missing"):
-        stage.open_adapter(IngestConfig(), {})
+        stage.open_place(IngestConfig(), {})
     with pytest.raises(UserError, match="no such folder"):
-        stage.open_adapter(IngestConfig(root=str(tmp_path / "none")), {})
+        stage.open_place(IngestConfig(root=str(tmp_path / "none")), {})
 
 
 def test_a_nexar_folder_without_clips_is_an_error(tmp_path: Path) -> None:

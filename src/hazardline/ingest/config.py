@@ -6,14 +6,39 @@ from pydantic import Field
 
 from hazardline.documents import Document
 
+SourceName = Literal[
+    "native",
+    "nexar",
+    "mm_au",
+    "dada2000",
+    "ccd",
+    "dota",
+    "badas",
+    "drama",
+    "d2_city",
+    "crashchat",
+    "hazardqa",
+]
 
-class IngestConfig(Document):
+
+class SourceConfig(Document):
+    """One data set: its layout and where it lies."""
+
+    source: SourceName = "native"
+    """Layout of the data set; README names them all."""
+    root: str | None = None
+    """Folder of the data set, or `s3://bucket/prefix`; none takes what the simulate stage made."""
+    videos: Annotated[str, Field(min_length=1)] = "**/*.mp4"
+    """Where the annotation does not name its videos (D2-City, BADAS): a pattern below the root."""
+    fps_manifest: Annotated[str, Field(min_length=1)] = "fps.csv"
+    """For frames whose rate the data set does not say (MM-AU's CAP): a table of clip and fps below the root."""
+
+
+class IngestConfig(SourceConfig):
     """Section `ingest` of a recipe."""
 
-    source: Literal["native", "nexar"] = "native"
-    """Layout of the data set: the project's own (`manifest.jsonl`), or Nexar's (`train.csv` or its hub release)."""
-    root: str | None = None
-    """Folder of the data set; none takes what the simulate stage made."""
+    also: tuple[SourceConfig, ...] = ()
+    """More data sets that go into the same scenes table; each needs a root."""
     max_quarantined_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     """The stage fails when a larger share of the clips cannot be used."""
     num_workers: Annotated[int, Field(ge=1, le=64)] = 2

@@ -12,11 +12,11 @@ from hazardline.ingest.adapter import Adapter, Candidate, Problem
 from hazardline.ingest.checks import check_annotation, check_times, find_video, problem
 from hazardline.ingest.config import IngestConfig
 from hazardline.ingest.features import FEATURES
-from hazardline.ingest.from_native import NativeAdapter
 from hazardline.ingest.inspection import Fault, Inspection, inspect
-from hazardline.ingest.nexar import NexarAdapter
+from hazardline.ingest.place import LocalPlace
 from hazardline.ingest.pool import Lost, run_isolated
 from hazardline.ingest.report import REPORT_NAME, Decoder, IngestReport, counts, dataset_digest, refusal
+from hazardline.ingest.sources import adapter_of
 from hazardline.progress import Reporter
 from hazardline.tables import QUARANTINE, SCENES, write_table
 
@@ -40,13 +40,13 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
         RefusedOutputError: no usable clip, or a larger share in quarantine than allowed. The tables are written
             before; the message repeats the first rows of the quarantine.
     """
-    adapter = open_adapter(config, inputs)
+    place = open_place(config, inputs)
     reporter.phase("read annotations")
-    found, problems = select(adapter)
+    found, problems = select(place, adapter_of(place, config))
     decoder = Decoder(backend=video.backend(), reason=video.backend_reason())
     reporter.note(f"decoder: {decoder.backend} ({decoder.reason})")
     if not found and not problems:
-        raise UserError(f"{adapter.root}: the {config.source} data set names no clip; add clips to its annotations")
+        raise UserError(f"{place.name}: the {config.source} data set names no clip; add clips to its annotations")
     inspections = _inspect_all([path for _, path in found], config, decoder, reporter)
     scenes, features, late = judge(found, inspections)
     problems = [*problems, *late]
@@ -56,7 +56,7 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     write_table(FEATURES, out, features)
     report = IngestReport(
         source=config.source,
-        root=str(adapter.root),
+        root=place.name,
         num_clips=len(scenes),
         num_quarantined=len(problems),
         by_label=counts([s["label"] for s in scenes]),
@@ -69,14 +69,14 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     )
     report.write(out / REPORT_NAME)
     if len(problems) > config.max_quarantined_share * (len(problems) + len(scenes)) or not scenes:
-        raise RefusedOutputError(refusal(problems, len(scenes), config.max_quarantined_share, str(adapter.root)))
+        raise RefusedOutputError(refusal(problems, len(scenes), config.max_quarantined_share, place.name))
     reasons = ", ".join(f"{reason} {count}" for reason, count in report.by_reason.items())
     reporter.note(f"{len(scenes)} clips, {len(problems)} in quarantine" + (f" ({reasons})" if reasons else ""))
     return report.data()
 
 
-def open_adapter(config: IngestConfig, inputs: Mapping[str, Path]) -> Adapter:
-    """The adapter of the configured layout over the configured folder.
+def open_place(config: IngestConfig, inputs: Mapping[str, Path]) -> LocalPlace:
+    """The configured folder, or what was simulated.
 
     Raises:
         UserError: there is no such folder.
@@ -86,10 +86,10 @@ def open_adapter(config: IngestConfig, inputs: Mapping[str, Path]) -> Adapter:
     root = (Path(config.root) if config.root is not None else inputs["simulate"]).expanduser()
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; ingest.root must name the folder of a {config.source} data set")
-    return NativeAdapter(root.resolve()) if config.source == "native" else NexarAdapter(root.resolve())
+    return LocalPlace(root)
 
 
-def select(adapter: Adapter) -> tuple[Found, list[Problem]]:
+def select(place: LocalPlace, adapter: Adapter) -> tuple[Found, list[Problem]]:
     """Candidates whose annotation, id and path are fit to open the file, in order; the others as problems.
 
     Of several clips with one id the first is kept.
@@ -105,7 +105,7 @@ def select(adapter: Adapter) -> tuple[Found, list[Problem]]:
         if item.clip_id in seen:
             fault = problem(item, "duplicate_id", f"clip_id stands already in {seen[item.clip_id]}")
         seen.setdefault(item.clip_id, item.origin)
-        path = fault or find_video(adapter.root, item)
+        path = fault or find_video(place.root, item)
         if isinstance(path, Problem):
             problems.append(path)
         else:
@@ -174,6 +174,9 @@ def _scene(candidate: Candidate, path: Path, inspection: Inspection) -> dict[str
         "label": candidate.label,
         "pair_id": candidate.pair_id,
         "recording_id": candidate.recording_id,
+        "channel_id": candidate.channel_id,
+        "location": candidate.location,
+        "published_split": candidate.published_split,
         "scenario": candidate.scenario,
         "weather": candidate.weather,
         "light": candidate.light,
@@ -191,8 +194,10 @@ def _scene(candidate: Candidate, path: Path, inspection: Inspection) -> dict[str
         "event_s": times.event_s,
         "accident_type": candidate.accident_type,
         "ego_involved": candidate.ego_involved,
+        "agents": list(candidate.agents),
         "description": candidate.description,
         "cause": candidate.cause,
         "prevention": candidate.prevention,
         "still": candidate.still,
+        "classification": candidate.classification,
     }

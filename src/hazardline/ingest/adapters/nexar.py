@@ -14,7 +14,9 @@ from pathlib import Path
 
 from hazardline.errors import UserError
 from hazardline.ingest.adapter import Candidate, Problem, shorten
+from hazardline.ingest.config import SourceConfig
 from hazardline.ingest.lines import read_lines
+from hazardline.ingest.place import Place
 from hazardline.native import Label, Light, Scene, Times, Weather
 
 _CHALLENGE = "train.csv"
@@ -28,29 +30,25 @@ _SCENE: Mapping[str, Scene] = {"urban": "urban", "sub-urban": "urban", "rural": 
 class NexarAdapter:
     """A folder with Nexar's data."""
 
-    def __init__(self, root: Path) -> None:
-        """Take the folder; the tables are read by `candidates`."""
-        self._root = root
-
-    @property
-    def root(self) -> Path:
-        """The folder that holds `train`."""
-        return self._root
+    def __init__(self, place: Place, config: SourceConfig) -> None:
+        """Take the place that holds `train`; the tables are read by `candidates`."""
+        self._place = place
 
     def candidates(self) -> Iterator[Candidate | Problem]:
         """Rows of `train.csv` if there is one, else of the hub's tables."""
-        if (self._root / _CHALLENGE).is_file():
-            yield from self._challenge()
+        challenge = self._place.file(_CHALLENGE)
+        if challenge is not None:
+            yield from self._challenge(challenge)
             return
-        tables = [name for name in _HUB if (self._root / name).is_file()]
+        tables = [(name, path) for name in _HUB if (path := self._place.file(name)) is not None]
         if not tables:
-            raise UserError(f"{self._root}: no Nexar data here; expected {_CHALLENGE}, or {_HUB[0]} and {_HUB[1]}")
-        for name in tables:
-            yield from self._hub(name)
+            raise UserError(f"{self._place.name}: no Nexar data here; expected {_CHALLENGE}, or {' and '.join(_HUB)}")
+        for name, path in tables:
+            yield from self._hub(name, path)
 
-    def _challenge(self) -> Iterator[Candidate | Problem]:
+    def _challenge(self, path: Path) -> Iterator[Candidate | Problem]:
         needed = ("id", "time_of_event", "time_of_alert", "target")
-        for origin, row in _rows(self._root / _CHALLENGE, _CHALLENGE, needed):
+        for origin, row in _rows(path, _CHALLENGE, needed):
             number = _whole_number(row["id"])
             if number is None:
                 yield Problem(origin, "", "bad_annotation", shorten(f"{origin}: id {row['id']!r} is not a number"))
@@ -63,9 +61,9 @@ class NexarAdapter:
                 continue
             yield _candidate(origin, stem, f"train/{stem}.mp4", target == "1", row)
 
-    def _hub(self, name: str) -> Iterator[Candidate | Problem]:
+    def _hub(self, name: str, path: Path) -> Iterator[Candidate | Problem]:
         folder = name.rsplit("/", 1)[0]
-        for origin, row in _rows(self._root / name, name, ("file_name", "time_of_event", "time_of_alert")):
+        for origin, row in _rows(path, name, ("file_name", "time_of_event", "time_of_alert")):
             if not row["file_name"]:
                 yield Problem(origin, "", "bad_annotation", f"{origin}: file_name is empty")
                 continue

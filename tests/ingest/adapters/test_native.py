@@ -10,14 +10,25 @@ from hypothesis import strategies as st
 from hazardline.errors import UserError
 from hazardline.ingest import lines
 from hazardline.ingest.adapter import Candidate, Problem
-from hazardline.ingest.from_native import NativeAdapter, _candidate
-from hazardline.ingest.stage import select
-from tests.ingest.datasets import CRASH_TIMES, clip, in_process, write_hostile_folder, write_manifest, write_silent
+from hazardline.ingest.adapters.native import _candidate
+from hazardline.ingest.config import SourceConfig
+from tests.ingest.datasets import (
+    CRASH_TIMES,
+    candidates,
+    clip,
+    in_process,
+    select,
+    write_hostile_folder,
+    write_manifest,
+    write_silent,
+)
 from tests.video_files import moving_pictures, write_clip
+
+NATIVE = SourceConfig()
 
 
 def _select(root: Path) -> tuple[list[str], dict[str, str]]:
-    found, problems = select(NativeAdapter(root))
+    found, problems = select(root, NATIVE)
     return [candidate.clip_id for candidate, _ in found], {p.clip_id: p.reason for p in problems}
 
 
@@ -38,7 +49,7 @@ def test_all_annotations_reach_the_scene(tmp_path: Path) -> None:
         "prevention": "Keep distance.",
     }
     write_manifest(tmp_path, [clip("a", "videos/a.mp4", "crash", times={**CRASH_TIMES, "event_s": 1}, **annotations)])
-    (scene,), problems = in_process(NativeAdapter(tmp_path))
+    (scene,), problems = in_process(tmp_path, NATIVE)
     assert not problems
     assert {key: scene[key] for key in annotations} == annotations
     assert {key: scene[key] for key in CRASH_TIMES} == CRASH_TIMES and scene["event_s"] == 1.0
@@ -50,7 +61,7 @@ def test_all_annotations_reach_the_scene(tmp_path: Path) -> None:
 
 
 def test_the_acceptance_folder(tmp_path: Path) -> None:
-    scenes, problems = in_process(NativeAdapter(write_hostile_folder(tmp_path)))
+    scenes, problems = in_process(write_hostile_folder(tmp_path), NATIVE)
     assert [s["clip_id"] for s in scenes] == ["good", "unicode"]
     assert {clip_id: p.reason for clip_id, p in problems.items()} == {
         "zero": "unreadable",
@@ -83,14 +94,14 @@ def test_the_acceptance_folder(tmp_path: Path) -> None:
 def test_times(tmp_path: Path, label: str, times: dict[str, float], reason: str | None) -> None:
     write_clip(tmp_path / "a.mp4", moving_pictures(0, 20))
     write_manifest(tmp_path, [clip("a", "a.mp4", label, times=times)])
-    _, problems = in_process(NativeAdapter(tmp_path))
+    _, problems = in_process(tmp_path, NATIVE)
     assert {p.reason for p in problems.values()} == ({reason} if reason else set())
 
 
 def test_a_file_without_pictures(tmp_path: Path) -> None:
     write_silent(tmp_path)
     write_manifest(tmp_path, [clip("a", "sound.mp4")])
-    _, problems = in_process(NativeAdapter(tmp_path))
+    _, problems = in_process(tmp_path, NATIVE)
     assert problems["a"].reason == "no_video_stream"
 
 
@@ -128,7 +139,7 @@ def test_ids_are_unique_and_printable(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", moving_pictures(0, 5))
     write_clip(tmp_path / "b.mp4", moving_pictures(1, 5))
     write_manifest(tmp_path, [clip("a", "a.mp4"), clip("a", "b.mp4"), clip("x\ny", "b.mp4"), clip(" z", "b.mp4")])
-    found, problems = select(NativeAdapter(tmp_path))
+    found, problems = select(tmp_path, NATIVE)
     assert [candidate.video for candidate, _ in found] == ["a.mp4"]
     assert [p.reason for p in problems] == ["duplicate_id", "bad_annotation", "bad_annotation"]
     assert "manifest.jsonl line 1" in problems[0].detail
@@ -138,7 +149,7 @@ def test_an_unusable_clip_does_not_claim_its_bytes(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", moving_pictures(0, 20))
     late = {"crash_start_s": 50}
     write_manifest(tmp_path, [clip("wrong", "a.mp4", "crash", times=late), clip("right", "a.mp4")])
-    scenes, problems = in_process(NativeAdapter(tmp_path))
+    scenes, problems = in_process(tmp_path, NATIVE)
     assert [s["clip_id"] for s in scenes] == ["right"] and list(problems) == ["wrong"]
 
 
@@ -165,7 +176,7 @@ BAD_LINES = [
 def test_bad_lines_are_named_by_their_number(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", moving_pictures(0, 5))
     write_manifest(tmp_path, ["", *BAD_LINES, clip("good", "a.mp4"), "  "])
-    found, problems = select(NativeAdapter(tmp_path))
+    found, problems = select(tmp_path, NATIVE)
     assert [candidate.clip_id for candidate, _ in found] == ["good"]
     assert [p.reason for p in problems] == ["bad_annotation"] * len(BAD_LINES)
     for number, row in enumerate(problems, 2):
@@ -184,7 +195,7 @@ def test_an_endless_line_is_skipped_in_pieces(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1000)
     write_clip(tmp_path / "a.mp4", moving_pictures(0, 5))
     write_manifest(tmp_path, ["x" * 10_000, clip("a", "a.mp4"), "y" * 999])
-    found, problems = select(NativeAdapter(tmp_path))
+    found, problems = select(tmp_path, NATIVE)
     assert [candidate.clip_id for candidate, _ in found] == ["a"]
     assert [p.clip_id for p in problems] == ["manifest.jsonl line 1", "manifest.jsonl line 3"]
 
@@ -193,22 +204,22 @@ def test_too_many_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(lines, "MAX_LINES", 3)
     write_manifest(tmp_path, ["{}"] * 4)
     with pytest.raises(UserError, match="more than 3 lines"):
-        list(NativeAdapter(tmp_path).candidates())
+        list(candidates(tmp_path, NATIVE))
 
 
 def test_missing_and_empty_manifests(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"manifest\.jsonl: cannot be read"):
-        list(NativeAdapter(tmp_path).candidates())
+    with pytest.raises(UserError, match=r"no manifest\.jsonl here"):
+        list(candidates(tmp_path, NATIVE))
     for text in ("", "\n \n"):
         (tmp_path / "manifest.jsonl").write_text(text)
-        with pytest.raises(UserError, match=r"manifest\.jsonl: is empty"):
-            list(NativeAdapter(tmp_path).candidates())
+        with pytest.raises(UserError, match=r"manifest\.jsonl is empty"):
+            list(candidates(tmp_path, NATIVE))
 
 
 def test_a_folder_as_manifest(tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").mkdir()
-    with pytest.raises(UserError, match="cannot be read"):
-        list(NativeAdapter(tmp_path).candidates())
+    with pytest.raises(UserError, match=r"no manifest\.jsonl here"):
+        list(candidates(tmp_path, NATIVE))
 
 
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda t: t.encode("utf-8", "surrogatepass"))))
@@ -241,6 +252,6 @@ def test_real_clips_ingest(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((Path(_MEDIA) / name).read_bytes())
     write_manifest(tmp_path, [clip(name, name) for name in names])
     started_s = time.monotonic()
-    scenes, problems = in_process(NativeAdapter(tmp_path))
+    scenes, problems = in_process(tmp_path, NATIVE)
     assert len(scenes) == len(names) > 0 and not problems
     assert time.monotonic() - started_s < 60
