@@ -3,9 +3,8 @@
 A table file carries its name and version in the Parquet metadata; a reader refuses any other.
 """
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -219,24 +218,25 @@ class TableWriter:
         self._names = set(table.schema.names)
         self._rows: list[dict[str, Any]] = []
         self._group: list[pa.Table] = []
-        self._open = ExitStack()
-        self._file: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
-        stream = self._open.enter_context(atomic_stream(self.path))
-        self._file = pq.ParquetWriter(stream, self._schema, compression="zstd")
+        self._whole = self._write_whole()
+        self._whole.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        assert self._file is not None, "the writer is used as a context manager"
-        if error[0] is None:
+        self._whole.__exit__(*error)
+
+    @contextmanager
+    def _write_whole(self) -> Iterator[None]:
+        with atomic_stream(self.path) as stream:
+            self._file = pq.ParquetWriter(stream, self._schema, compression="zstd")
             try:
+                yield
                 self._end_group(at_least_one=self.num_rows == 0)
                 self._file.close()
-            except BaseException:
-                self._open.__exit__(*sys.exc_info())
-                raise
-        self._open.__exit__(*error)
+            finally:
+                self._file.is_open = False  # after an error: no footer for a file that nobody will see
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Add a row.
@@ -269,7 +269,6 @@ class TableWriter:
         if self._rows or at_least_one:
             self._end_portion()
         if self._group:
-            assert self._file is not None
             # one chunk a column, so that the bytes do not tell in what portions the rows came
             self._file.write_table(pa.concat_tables(self._group).combine_chunks(), self._rows_per_group)
         self._group = []
