@@ -39,6 +39,11 @@ def datasets_root() -> Path:
     return Path(value).absolute() if value else home() / "datasets"
 
 
+def digests_path() -> Path:
+    """File that remembers digests of files outside of the store, absolute."""
+    return datasets_root() / "digests.sqlite"
+
+
 def events_path() -> Path | None:
     """File to which stages append their progress events, if one was asked for."""
     value = os.environ.get(EVENTS)

@@ -56,7 +56,7 @@ def books(root: Path, config: SourceConfig) -> Iterator[tuple[Work, KnownContent
             collect(work, place, adapter_of(place, config), store)
             with (
                 closing(KnownContents(store.known_path, bench.found_by)) as known,
-                closing(FileDigests(store.digests_path)) as digests,
+                closing(FileDigests(store.root / "digests.sqlite")) as digests,
             ):
                 examine_new(work, store, known, digests, _in_line(bench), SilentReporter())
                 judge(work, known)
@@ -113,6 +113,11 @@ def write_hostile_folder(root: Path) -> Path:
             clip("order", "order.mp4", "crash", times=backwards),
         ],
     )
+
+
+def cut_clip(path: Path) -> Path:
+    """A video whose second half is missing."""
+    return cut(write_clip(path, moving_pictures(2, 40)), 0.5)
 
 
 def write_silent(root: Path) -> Path:

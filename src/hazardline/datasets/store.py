@@ -47,11 +47,6 @@ class DatasetStore:
         """The cache of what was found in contents."""
         return self.root / "known.sqlite"
 
-    @property
-    def digests_path(self) -> Path:
-        """The cache of files' digests."""
-        return self.root / "digests.sqlite"
-
     def version_folder(self, version_id: str) -> Path:
         """Where a version lies."""
         return self.root / "versions" / version_id

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from hazardline.datasets.store import DatasetStore
+from hazardline.file_digests import stamp_of
 from hazardline.files import sha256_bytes
 from hazardline.ingest.adapter import Adapter, Candidate, Problem
 from hazardline.ingest.checks import check_annotation, problem
@@ -37,7 +38,7 @@ def _media(candidate: Candidate, place: Place, store: DatasetStore) -> Media | P
         sha256 = sha256_bytes(candidate.content)
         suffix = PurePosixPath(candidate.video).suffix.lower()
         path = store.keep_bytes(candidate.content, sha256, suffix if suffix in (".png", ".jpg", ".jpeg") else ".png")
-        return Media("file", str(path), sha256)
+        return Media("file", str(path), stamp_of(path.stat()), sha256=sha256)
     try:
         return place.media(candidate.video, candidate.fps)
     except NoMediaError as error:

@@ -50,3 +50,7 @@ class IngestConfig(SourceConfig):
     """Clips that are decoded at a time."""
     clip_timeout_s: Annotated[float, Field(ge=5, strict=False)] = 300.0
     """A clip that takes longer to decode is quarantined as unreadable."""
+
+    def reads_unseen(self) -> bool:
+        """Objects of S3 change without a trace on this machine."""
+        return any((source.root or "").startswith("s3://") for source in (self, *self.also))

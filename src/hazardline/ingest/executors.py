@@ -24,7 +24,8 @@ Executor = Callable[[Iterator[Pending]], Iterator[tuple[int, Examined]]]
 
 _BATCH_CLIPS = 32
 _TODO_ROWS = 4096
-_MEDIA = pa.struct([("kind", pa.string()), ("where", pa.string()), ("stamp", pa.string()), ("fps", pa.float64())])
+_TEXTS = [(name, pa.string()) for name in ("kind", "where", "stamp", "sha256")]
+_MEDIA = pa.struct([*_TEXTS, ("fps", pa.float64())])
 _TODO = pa.schema([("number", pa.int64()), ("media", _MEDIA)])
 _FOUND = pa.schema([("number", pa.int64()), ("examined", pa.string())])
 _EXAMINED = TypeAdapter(Examined)

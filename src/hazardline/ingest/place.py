@@ -31,11 +31,13 @@ class Media:
     """Changes when the media change."""
     fps: float | None = None
     """Of frames."""
+    sha256: str | None = None
+    """Of a file, where its stamp proves it."""
 
     @property
     def key(self) -> str:
         """What it is known by: the same frames at another rate are another clip."""
-        return f"{self.kind} {self.fps} {self.where}"
+        return self.where if self.fps is None else f"{self.where} at {self.fps}"
 
     @property
     def suffix(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from urllib3.exceptions import HTTPError
 
@@ -19,6 +19,7 @@ from hazardline.s3 import clear_s3_errors, s3_client
 
 RANGE_BYTES = 16 << 20
 _MAX_ATTEMPTS = 6
+_RETRIED = (HTTPClientError, IncompleteReadError, HTTPError, ConnectionError, TimeoutError)
 
 
 class ObjectChangedError(OSError):
@@ -51,7 +52,7 @@ def _next_range(client: Any, bucket: str, key: str, etag: str, stream: BinaryIO)
     for attempt in Retrying(
         stop=stop_after_attempt(_MAX_ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.2, max=20),
-        retry=retry_if_exception_type((HTTPClientError, HTTPError, ConnectionError, TimeoutError)),
+        retry=retry_if_exception_type(_RETRIED),
         reraise=True,
     ):
         with attempt:

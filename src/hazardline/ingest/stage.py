@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hazardline import environment
 from hazardline.datasets.store import DatasetStore
 from hazardline.errors import RefusedOutputError, UserError
 from hazardline.file_digests import FileDigests
+from hazardline.files import clear_when_full
 from hazardline.ingest.candidates import collect
 from hazardline.ingest.config import IngestConfig, SourceConfig
 from hazardline.ingest.examine import Bench, place_of
@@ -45,12 +47,13 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
         The report, as plain data.
 
     Raises:
-        UserError: no data set.
+        UserError: no data set, or no room on the disk.
         RefusedOutputError: no usable clip, or a larger share in quarantine than allowed. The tables are written
             before; the message repeats the first rows of the quarantine.
     """
     store = DatasetStore(environment.datasets_root())
     with ExitStack() as stack:
+        stack.enter_context(clear_when_full(str(store.root)))
         folder = stack.enter_context(_work_folder(store, reporter))
         work = stack.enter_context(closing(Work(folder / "work.sqlite")))
         reporter.phase("read annotations")
@@ -64,7 +67,7 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
         if not work.num_candidates() and not work.num_problems():
             raise UserError(f"{roots}: the {config.source} data set names no clip; add clips to its annotations")
         known = stack.enter_context(closing(KnownContents(store.known_path, bench.found_by)))
-        digests = stack.enter_context(closing(FileDigests(store.digests_path)))
+        digests = stack.enter_context(closing(FileDigests(environment.digests_path())))
         executor = executor_named(config.executor, bench, config.num_workers, config.clip_timeout_s, folder)
         examine_new(work, store, known, digests, executor, reporter)
         judge(work, known)
@@ -133,10 +136,13 @@ def examine_new(
     """See that of all media either the content is known, or the fault; each is kept as soon as it was found."""
     for item in work.media():
         sha256 = digests.known(item.media.key, item.media.stamp)
-        if sha256 is not None and known.has(sha256):
-            path = place_of(store, item.media, sha256)
-            if path.is_file():
-                work.settle(item.number, str(path), sha256)
+        if sha256 is None:
+            continue
+        path = place_of(store, item.media, sha256)
+        if known.has(sha256) and path.is_file():
+            work.settle(item.number, str(path), sha256)
+        else:
+            work.learn(item.number, replace(item.media, sha256=sha256))
     num_new = work.num_pending()
     num_known = work.num_media() - num_new
     if num_known:

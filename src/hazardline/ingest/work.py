@@ -110,6 +110,11 @@ class Work:
                 last = number
                 yield Pending(number, Media(**json.loads(text)))
 
+    def learn(self, number: int, media: Media) -> None:
+        """Write down more of media."""
+        with clear_errors(self.path):
+            self._database.execute("UPDATE media SET media = ? WHERE id = ?", (json.dumps(asdict(media)), number))
+
     def settle(self, number: int, path: str, sha256: str, fault: Fault | None = None) -> None:
         """Write down where the file of media lies and what it is, or what is wrong with it."""
         text = None if fault is None else json.dumps(asdict(fault))
