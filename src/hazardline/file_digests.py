@@ -15,6 +15,7 @@ from hazardline.files import sha256_file
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS digests (place TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT NOT NULL)"
 _YOUNG_S = 2.0
+_FLUSH_EVERY_S = 0.5
 
 
 class FileDigests:
@@ -28,10 +29,15 @@ class FileDigests:
         """
         self._path = path
         self._database = open_cache(path, _SCHEMA)
+        self._unwritten: list[tuple[str, str, str]] = []
+        self._flushed_at_s = time.monotonic()
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Write what is still in memory, and close the file."""
+        try:
+            self.flush()
+        finally:
+            self._database.close()
 
     def known(self, place: str, stamp: str) -> str | None:
         """The digest of a place that still has the stamp of its last reading, else None."""
@@ -40,9 +46,19 @@ class FileDigests:
         return row[1] if row is not None and row[0] == stamp else None
 
     def remember(self, place: str, stamp: str, sha256: str) -> None:
-        """Keep what was read while the place had this stamp."""
+        """Keep what was read while the place had this stamp; half a second's digests go to the disk together."""
+        self._unwritten.append((place, stamp, sha256))
+        if time.monotonic() - self._flushed_at_s > _FLUSH_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is still in memory."""
         with clear_errors(self._path):
-            self._database.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (place, stamp, sha256))
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", self._unwritten)
+            self._database.execute("COMMIT")
+        self._unwritten.clear()
+        self._flushed_at_s = time.monotonic()
 
     def sha256(self, path: Path) -> str:
         """Digest of a file, read only where it may have changed."""

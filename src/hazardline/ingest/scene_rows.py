@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +38,17 @@ def write_tables(
             assert isinstance(found, Inspection)  # else it were not usable
             row = scene_row(seen, found)
             scenes.write(row)
-            features.write({"clip_id": row["clip_id"], **asdict(found.features)})
+            features.write({"clip_id": row["clip_id"], **vars(found.features)})
             for pair in seen.candidate.pairs:
                 records.write(_record(row["clip_id"], pair))
-            pairs = [asdict(pair) for pair in seen.candidate.pairs]
+            pairs = [vars(pair) for pair in seen.candidate.pairs]
             digest.update(canonical_json([placeless(row), pairs]) + b"\n")
             labels[row["label"]] += 1
             sources[row["source"]] += 1
             scenarios[row["scenario"]] += 1
             total_s += row["duration_s"]
         for problem in work.problems():
-            quarantine.write(asdict(problem))
+            quarantine.write(vars(problem))
         num_clips = scenes.num_rows
     return IngestReport(
         sources=tuple(SourceRoot(source=source.source, root=place.name) for place, source in places),
@@ -66,7 +65,7 @@ def write_tables(
 
 
 def _record(clip_id: str, pair: PublishedPair) -> dict[str, Any]:
-    return {"clip_id": clip_id, **asdict(pair)}
+    return {"clip_id": clip_id, **vars(pair)}
 
 
 def scene_row(seen: Seen, inspection: Inspection) -> dict[str, Any]:

@@ -6,7 +6,7 @@ They are thrown away when the stage is done. What was found out of media is kept
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ class Work:
         """Write down a candidate; its id is new."""
         with clear_errors(self.path):
             self._database.execute(
-                "INSERT OR IGNORE INTO media (key, media) VALUES (?, ?)", (media.key, json.dumps(asdict(media)))
+                "INSERT OR IGNORE INTO media (key, media) VALUES (?, ?)", (media.key, json.dumps(vars(media)))
             )
             (number,) = self._database.execute("SELECT id FROM media WHERE key = ?", (media.key,)).fetchone()
             text = _CANDIDATE.dump_json(candidate).decode()
@@ -113,11 +113,11 @@ class Work:
     def learn(self, number: int, media: Media) -> None:
         """Write down more of media."""
         with clear_errors(self.path):
-            self._database.execute("UPDATE media SET media = ? WHERE id = ?", (json.dumps(asdict(media)), number))
+            self._database.execute("UPDATE media SET media = ? WHERE id = ?", (json.dumps(vars(media)), number))
 
     def settle(self, number: int, path: str, sha256: str, fault: Fault | None = None) -> None:
         """Write down where the file of media lies and what it is, or what is wrong with it."""
-        text = None if fault is None else json.dumps(asdict(fault))
+        text = None if fault is None else json.dumps(vars(fault))
         with clear_errors(self.path):
             self._database.execute(
                 "UPDATE media SET path = ?, sha256 = ?, fault = ?, is_done = 1 WHERE id = ?",
@@ -133,9 +133,10 @@ class Work:
         return self._joined("c.clip_id > ? AND c.is_usable = 1", "c.clip_id", "")
 
     def _joined(self, condition: str, order: str, begin: Any) -> Iterator[Seen]:
+        # CROSS: the order of the candidates, not of the media
         query = (
-            f"SELECT {order}, c.candidate, m.path, m.sha256, m.fault FROM candidates c JOIN media m ON m.id = c.media "  # noqa: S608 - of constants
-            f"WHERE {condition} ORDER BY {order} LIMIT ?"
+            f"SELECT {order}, c.candidate, m.path, m.sha256, m.fault FROM candidates c "  # noqa: S608 - of constants
+            f"CROSS JOIN media m ON m.id = c.media WHERE {condition} ORDER BY {order} LIMIT ?"
         )
         last = begin
         while rows := self._database.execute(query, (last, _FETCHED_ROWS)).fetchall():
