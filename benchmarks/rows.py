@@ -3,7 +3,8 @@
 `python -m benchmarks.rows` writes `benchmarks/results/rows.json`. Each stage runs as users run it, in a process of its
 own, on Nexar's challenge layout (`train.csv`). Only the videos are left out: there is no million of them, so that what
 an inspection finds is made up from the row's number (no two clips look alike), and everything before and after an
-inspection is the stage's own. The larger run must take at most 1.3 times the memory of the smaller, and 11 times its time.
+inspection is the stage's own. The larger run must take at most 1.3 times the memory of the smaller, and 11 times its
+time.
 """
 
 import argparse
@@ -114,10 +115,8 @@ def measure(num_rows: int) -> dict[str, dict[str, float]]:
             if done.returncode:
                 raise SystemExit(f"{stage} at {num_rows} rows failed:\n{done.stderr}")
             found[stage] = json.loads(done.stdout.splitlines()[-1])
-            print(
-                f"{num_rows:>9} rows  {stage:<10} {found[stage]['wall_s']:>8.1f} s {found[stage]['peak_mb']:>8.0f} MB",
-                flush=True,
-            )
+            cost = f"{found[stage]['wall_s']:>8.1f} s {found[stage]['peak_mb']:>8.0f} MB"
+            print(f"{num_rows:>9} rows  {stage:<10} {cost}", flush=True)
     return found
 
 
