@@ -1,12 +1,13 @@
 """Reads CrashChat's own records (arXiv 2512.18878, github.com/Liangkd/CrashChat): train again on exactly these.
 
-Files `*_train.json`, `*_val.json`, `*_test.json`, each a list of records of one question and one answer: `video` (a path
-below the folder, in a list or not), `conversations`, `source`. The released files overlap: there is one a task, and one
-for each group of tasks with the same records again. Records of one video become one clip, whichever files they stand in.
+Files `*_train.json`, `*_val.json`, `*_test.json`, each a list of records of one question and one answer: `video` (a
+path below the folder, in a list or not), `conversations`, `source`. The released files overlap: there is one a task,
+and one for each group of tasks with the same records again. Records of one video become one clip, whichever files they
+stand in.
 
-The clip's label comes from the answers: crash or normal (near misses have no place in this format). Questions and answers
-are kept word for word. An interval without a length (10 of the 2,301 in the released validation and test sets: the times
-are rounded to tenths) gives a crash's start and no end.
+The clip's label comes from the answers: crash or normal (near misses have no place in this format). Questions and
+answers are kept word for word. An interval without a length (10 of the 2,301 in the released validation and test sets:
+the times are rounded to tenths) gives a crash's start and no end.
 
 The same clip may stand in a file of MM-AU, D2-City or Nexar as well: near duplicates are found by the split stage.
 """
