@@ -73,7 +73,7 @@ def _load(text: bytes) -> tuple[Any, str | None]:
     try:
         if _depth(text) > MAX_DEPTH:
             return None, f"lists and objects stand more than {MAX_DEPTH} deep in one another"
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
         if b"\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair cannot be written again
     except _RefusedItemError as error:

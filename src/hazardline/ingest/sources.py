@@ -2,6 +2,8 @@
 
 from hazardline.ingest.adapter import Adapter, AdapterFactory
 from hazardline.ingest.adapters.crashchat import CrashChatAdapter
+from hazardline.ingest.adapters.d2_city import D2CityAdapter
+from hazardline.ingest.adapters.drama import DramaAdapter
 from hazardline.ingest.adapters.native import NativeAdapter
 from hazardline.ingest.adapters.nexar import NexarAdapter
 from hazardline.ingest.config import SourceConfig, SourceName
@@ -11,6 +13,8 @@ ADAPTERS: dict[SourceName, AdapterFactory] = {
     "native": NativeAdapter,
     "nexar": NexarAdapter,
     "crashchat": CrashChatAdapter,
+    "d2_city": D2CityAdapter,
+    "drama": DramaAdapter,
 }
 
 

@@ -100,7 +100,7 @@ class CrashChatAdapter:
                     shorten(origin), _video_named(item.value), "bad_annotation", shorten(f"{origin}: {error}")
                 )
             else:
-                videos.add(video, json.dumps(list(vars(record).values()), ensure_ascii=False))
+                videos.add(video, json.dumps(list(vars(record).values())))
 
 
 def task_of(question: str) -> Task | None:
