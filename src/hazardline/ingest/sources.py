@@ -4,6 +4,7 @@ from hazardline.ingest.adapter import Adapter, AdapterFactory
 from hazardline.ingest.adapters.crashchat import CrashChatAdapter
 from hazardline.ingest.adapters.d2_city import D2CityAdapter
 from hazardline.ingest.adapters.drama import DramaAdapter
+from hazardline.ingest.adapters.hazardqa import HazardQaAdapter
 from hazardline.ingest.adapters.native import NativeAdapter
 from hazardline.ingest.adapters.nexar import NexarAdapter
 from hazardline.ingest.config import SourceConfig, SourceName
@@ -15,6 +16,7 @@ ADAPTERS: dict[SourceName, AdapterFactory] = {
     "crashchat": CrashChatAdapter,
     "d2_city": D2CityAdapter,
     "drama": DramaAdapter,
+    "hazardqa": HazardQaAdapter,
 }
 
 

@@ -67,7 +67,7 @@ class D2CityAdapter:
 
     def _candidate(self, video: str, named_alike: list[str], unused: RowGroups) -> Candidate | Problem:
         path = PurePosixPath(video)
-        clip_id = f"d2_city-{path.with_suffix('').as_posix().replace('/', '-')}"
+        clip_id = f"d2_city-{(path.parent / path.stem).as_posix().replace('/', '-')}"
         annotations = _annotations_of(path, named_alike)
         for name in annotations:
             unused.take(name)
