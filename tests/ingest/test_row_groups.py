@@ -34,7 +34,7 @@ def test_its_file_goes_and_a_failing_disk_is_named(tmp_path: Path, monkeypatch: 
         rows.add("a", "1")
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
-    with pytest.raises(UserError, match="rows cannot be kept there .*make room, or set TMPDIR"), RowGroups() as rows:
+    with pytest.raises(UserError, match=r"rows cannot be kept there .*make room, or set TMPDIR"), RowGroups() as rows:
         rows._database.execute("PRAGMA max_page_count = 1")
         for number in range(10_000):
             rows.add(str(number), "x" * 1000)
