@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from hazardline.errors import UserError
 
-MAX_COLUMN_BYTES = 1 << 30
-"""Of a column in one row group, unpacked; the hub writes a hundred images a group."""
+MAX_GROUP_BYTES = 1 << 30
+"""Of one row group, unpacked; the hub writes a hundred images a group."""
 _BATCH_ROWS = 64
 
 
@@ -21,7 +21,10 @@ def column_names(path: Path, what: str) -> list[str]:
         UserError: it is no Parquet file.
     """
     with _opened(path, what) as file:
-        return list(file.schema_arrow.names)
+        try:
+            return list(file.schema_arrow.names)
+        except ValueError as error:
+            raise UserError(f"{path}: not readable as Parquet ({_line(error)}); expected {what}") from None
 
 
 def read_rows(path: Path, columns: Sequence[str], what: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -33,11 +36,11 @@ def read_rows(path: Path, columns: Sequence[str], what: str) -> Iterator[tuple[i
         what: what the file should be, for messages.
 
     Raises:
-        UserError: it is no Parquet file, is damaged, or would unpack to more than `MAX_COLUMN_BYTES`.
+        UserError: it is no Parquet file, is damaged, or has a row group of more than `MAX_GROUP_BYTES`.
     """
     number = 0
     with _opened(path, what) as file:
-        _check_size(file, path, columns)
+        _check_size(file, path)
         batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns))
         while True:
             try:
@@ -59,17 +62,15 @@ def _opened(path: Path, what: str) -> pq.ParquetFile:
         raise UserError(f"{path}: not readable as Parquet ({_line(error)}); expected {what}") from None
 
 
-def _check_size(file: pq.ParquetFile, path: Path, columns: Sequence[str]) -> None:
+def _check_size(file: pq.ParquetFile, path: Path) -> None:
+    """By row groups: asking pyarrow for the size of a damaged column ends the process."""
     for group in range(file.metadata.num_row_groups):
-        stored = file.metadata.row_group(group)
-        for index in range(stored.num_columns):
-            column = stored.column(index)
-            size = column.total_uncompressed_size
-            if column.path_in_schema.split(".")[0] in columns and size > MAX_COLUMN_BYTES:
-                raise UserError(
-                    f"{path}: {column.path_in_schema} of row group {group} unpacks to {size} bytes, expected at most "
-                    f"{MAX_COLUMN_BYTES}; write the file again with smaller row groups"
-                )
+        size = file.metadata.row_group(group).total_byte_size
+        if size > MAX_GROUP_BYTES:
+            raise UserError(
+                f"{path}: row group {group} unpacks to {size} bytes, expected at most {MAX_GROUP_BYTES}; write the "
+                "file again with smaller row groups"
+            )
 
 
 def _line(error: BaseException) -> str:

@@ -108,13 +108,13 @@ def test_an_image_in_two_splits_is_a_problem(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("image_id", ["7", 7.0, " 7 ", "7.0"])
 def test_an_id_may_be_a_number_or_a_text(tmp_path: Path, image_id: Any) -> None:
-    found, problems = _read(_hub(tmp_path, train=[row(7, image_id=image_id)]))
+    found, problems = _read(_hub(tmp_path, train=[{**row(7), "image_id": image_id}]))
     assert not problems and list(found) == ["hazardqa-7"]
 
 
 @pytest.mark.parametrize("image_id", ["../7", "", None, "x" * 101, "é", 7.5e300])
 def test_an_id_that_names_no_file_is_a_problem(tmp_path: Path, image_id: Any) -> None:
-    found, (problem,) = _read(_hub(tmp_path, train=[row(7, image_id=image_id)]))
+    found, (problem,) = _read(_hub(tmp_path, train=[{**row(7), "image_id": image_id}]))
     assert not found and problem.clip_id == "data/train-00000-of-00001.parquet row 0"
     assert "image_id is no number and no short name" in problem.detail
 
@@ -225,13 +225,13 @@ def test_folders_that_are_not_hazardqas(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     peaks = []
-    for count in (200, 800):
+    for count in (200, 1_600):
         root = _hub(tmp_path / str(count), train=[row(n, topic) for n in range(count) for topic in TOPIC_NAMES[:5]])
         tracemalloc.start()
         assert sum(isinstance(item, Candidate) for item in candidates(root, HAZARDQA)) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < peaks[0] + 200_000  # the rows themselves would take more than 2 MB
 
 
 _ANY = (
@@ -242,5 +242,5 @@ _ANY = (
 @given(st.dictionaries(st.sampled_from(COLUMNS), _ANY, max_size=4))
 def test_any_row_is_a_candidate_or_a_problem(tmp_path_factory: pytest.TempPathFactory, more: dict[str, Any]) -> None:
     root = tmp_path_factory.getbasetemp() / "any"
-    (item,) = candidates(_hub(root, train=[row(**more)]), HAZARDQA)
+    (item,) = candidates(_hub(root, train=[{**row(), **more}]), HAZARDQA)
     assert isinstance(item, Candidate | Problem)
