@@ -64,8 +64,6 @@ def _labels(stream: _Bounded) -> Iterator[str]:
                 open_elements[-1].remove(element)
             continue
         open_elements.append(element)
-        if len(open_elements) == 1 and element.tag != "annotations":
-            raise TracksError(f"begins with <{element.tag[:80]}>, expected <annotations>")
         if len(open_elements) > MAX_DEPTH:
             raise TracksError(f"elements stand more than {MAX_DEPTH} deep in one another")
         if element.tag == "track":
