@@ -91,3 +91,15 @@ def test_any_damage_of_parquet_is_an_error_of_the_user(
         assert sum(1 for _ in parquet_rows.read_rows(path, columns, "a table")) <= 1 << 20
     except UserError as error:
         assert str(path) in str(error)
+
+
+@given(st.one_of(st.binary(max_size=300), st.text(alphabet='ab,"\r\n\0;', max_size=300).map(str.encode)))
+def test_any_bytes_are_rows_or_an_error_of_the_user(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = _csv(tmp_path_factory.getbasetemp(), data)
+    try:
+        columns = csv_rows.column_names(path, "a table")
+        rows = list(csv_rows.read_rows(path, "a table"))
+    except UserError:
+        return
+    assert all(isinstance(value, str) for _, row in rows for value in row.values())
+    assert columns or not rows

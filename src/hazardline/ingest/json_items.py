@@ -48,15 +48,15 @@ def read_items(path: Path, what: str) -> Iterator[JsonItem]:
     Raises:
         UserError: it cannot be read, is no list, ends too early, or an item is longer than `MAX_ITEM_BYTES`.
     """
-    for number, text in _frames(path, what, b"[", b"]"):
-        value, fault = _load(text)
+    for number, text, depth in _frames(path, what, b"[", b"]"):
+        value, fault = _load(text, depth)
         yield JsonItem(number, value, fault=fault)
 
 
 def read_members(path: Path, what: str) -> Iterator[JsonItem]:
     """Members of a file that is one JSON object, with their keys; errors as `read_items`."""
-    for number, text in _frames(path, what, b"{", b"}"):
-        value, fault = _load(b"{" + text + b"}")
+    for number, text, depth in _frames(path, what, b"{", b"}"):
+        value, fault = _load(b"{" + text + b"}", depth)
         if fault is None and len(value) == 1:
             ((key, member),) = value.items()
             yield JsonItem(number, member, key)
@@ -68,11 +68,11 @@ class _RefusedItemError(ValueError):
     pass
 
 
-def _load(text: bytes) -> tuple[Any, str | None]:
+def _load(text: bytes, depth: int) -> tuple[Any, str | None]:
     """The value of an item, or None and what is wrong with it."""
+    if depth > MAX_DEPTH:
+        return None, f"lists and objects stand more than {MAX_DEPTH} deep in one another"
     try:
-        if _depth(text) > MAX_DEPTH:
-            return None, f"lists and objects stand more than {MAX_DEPTH} deep in one another"
         value = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
         if b"\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair cannot be written again
@@ -98,7 +98,8 @@ def _no_constant(name: str) -> None:
     """NaN, Infinity and -Infinity stand for an absent value."""
 
 
-def _frames(path: Path, what: str, opening: bytes, closing: bytes) -> Iterator[tuple[int, bytes]]:
+def _frames(path: Path, what: str, opening: bytes, closing: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Number, text and depth of each item."""
     try:
         with path.open("rb") as stream:
             yield from _cut(stream, path, what, opening, closing)
@@ -106,14 +107,14 @@ def _frames(path: Path, what: str, opening: bytes, closing: bytes) -> Iterator[t
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected {what}") from None
 
 
-def _cut(stream: BinaryIO, path: Path, what: str, opening: bytes, closing: bytes) -> Iterator[tuple[int, bytes]]:
+def _cut(stream: BinaryIO, path: Path, what: str, opening: bytes, closing: bytes) -> Iterator[tuple[int, bytes, int]]:
     data = stream.read(_CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
     if data[:1] != opening:
         raise UserError(f"{path}: does not begin with {opening.decode()!r}; expected {what}")
     start, number = 1, 0
     while True:
-        end = _end_of_item(data, start)
-        if end is None:
+        found = _end_of_item(data, start)
+        if found is None:
             data, start = data[start:], 0
             more = stream.read(_CHUNK_BYTES) if len(data) <= MAX_ITEM_BYTES else b""
             if len(data) > MAX_ITEM_BYTES:
@@ -122,9 +123,10 @@ def _cut(stream: BinaryIO, path: Path, what: str, opening: bytes, closing: bytes
                 raise UserError(f"{path}: ends within item {number}: cut off or damaged; get the file again ({what})")
             data += more
             continue
+        end, depth = found
         text, is_last = data[start:end].strip(), data[end : end + 1] == closing
         if text or number or not is_last:
-            yield number, text
+            yield number, text, depth
         if not is_last and data[end : end + 1] != b",":
             raise UserError(f"{path}: {data[end : end + 1].decode()!r} after item {number}; expected {what}")
         start, number = end + 1, number + 1
@@ -137,9 +139,9 @@ def _cut(stream: BinaryIO, path: Path, what: str, opening: bytes, closing: bytes
         rest = stream.read(_CHUNK_BYTES)
 
 
-def _end_of_item(data: bytes, start: int) -> int | None:
-    """Where the comma or bracket behind an item stands; None where the data ends before."""
-    depth = 0
+def _end_of_item(data: bytes, start: int) -> tuple[int, int] | None:
+    """Where the comma or bracket behind an item stands, and the item's depth; None where the data ends before."""
+    depth = deepest = 0
     while True:
         match = (_TO_BRACKET if depth else _TO_BRACKET_OR_COMMA).match(data, start)
         position = match.end() if match else start
@@ -148,23 +150,9 @@ def _end_of_item(data: bytes, start: int) -> int | None:
             return None
         if byte in _OPENING:
             depth += 1
+            deepest = max(deepest, depth)
         elif depth == 0:
-            return position
+            return position, deepest
         else:
             depth -= 1
         start = position + 1
-
-
-def _depth(text: bytes) -> int:
-    deepest = depth = position = 0
-    while True:
-        match = _TO_BRACKET.match(text, position)
-        position = match.end() if match else position
-        byte = text[position : position + 1]
-        if not byte or byte == _QUOTE:
-            return deepest
-        depth += 1 if byte in _OPENING else -1
-        deepest = max(deepest, depth)
-        if deepest > MAX_DEPTH:
-            return deepest
-        position += 1
