@@ -97,9 +97,8 @@ def test_any_damage_of_parquet_is_an_error_of_the_user(
 def test_any_bytes_are_rows_or_an_error_of_the_user(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = _csv(tmp_path_factory.getbasetemp(), data)
     try:
-        columns = csv_rows.column_names(path, "a table")
+        csv_rows.column_names(path, "a table")
         rows = list(csv_rows.read_rows(path, "a table"))
     except UserError:
         return
     assert all(isinstance(value, str) for _, row in rows for value in row.values())
-    assert columns or not rows
