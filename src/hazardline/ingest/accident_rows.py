@@ -1,9 +1,9 @@
 """The accident sheets of DADA-2000, which MM-AU (arXiv 2403.00436) took over for its two parts: columns, codes, times.
 
 One row is one clip: codes of weather, light and scene, the accident's category, and the numbers of the frames (counted
-from 1) where the abnormal window starts, where the accident starts, and where the window ends. Columns are found by their
-names: the two parts of MM-AU order them differently. The interval columns (`[tai,tco]`) are not read; they are formulas
-over those that are.
+from 1) where the abnormal window starts, where the accident starts, and where the window ends. Columns are found by
+their names: the two parts of MM-AU order them differently. The interval columns (`[tai,tco]`) are not read; they are
+formulas over those that are.
 
 A row says whether an accident occurred. One that did not is a near miss where the row marks an abnormal window or a
 moment in it (something threatened, nothing was hit), and normal driving where it marks none.

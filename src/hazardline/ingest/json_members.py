@@ -36,3 +36,27 @@ def read_members(path: Path, what: str) -> Iterator[tuple[str, Any]]:
         raise UserError(f"{path}: not JSON after {count} entries ({detail}); expected {what}") from None
     if not count:
         raise UserError(f"{path}: no entry in it; expected {what}")
+
+
+def read_values(path: Path, what: str) -> Iterator[tuple[str, Any]]:
+    """Every text, number, yes or no, and null of a JSON file with its place (`labels.item.name`), in the file's order.
+
+    Args:
+        path: the file.
+        what: what the file is, for messages.
+
+    Raises:
+        UserError: it cannot be read, is no JSON, or a text is endless. What came before has been given.
+    """
+    try:
+        with path.open("rb") as raw:
+            stream = PortionedStream(raw, str(path))
+            for place, event, value in ijson.parse(stream, use_float=True):
+                stream.piece_done()
+                if event in ("string", "number", "boolean", "null"):
+                    yield place, value
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); expected {what}") from None
+    except (ijson.JSONError, ValueError, OverflowError, RecursionError) as error:
+        detail = shorten(str(error)) or type(error).__name__
+        raise UserError(f"{path}: not JSON ({detail}); expected {what}") from None
