@@ -7,8 +7,8 @@ digits; an id may itself hold `_` and `-`.
 Every clip shows an anomaly, and by the paper an anomaly starts when an accident can no longer be avoided and ends when
 all that take part have left the picture or stand still. So a clip is labelled a crash, and the anomaly's window is the
 crash's. That is not the first contact: where BADAS looked again at 598 of the clips, it saw the collision 1.0 s after
-the anomaly's start (median; nine of ten between 0.2 and 2.7 s) and the first sign 0.5 s before it, and called 36 of them
-near misses. Pre-crash therefore stays open; who needs moments of contact reads these clips with `badas`.
+the anomaly's start (median; nine of ten between 0.2 and 2.7 s) and the first sign 0.6 s before it, and called 36 of
+them near misses. Pre-crash therefore stays open; who needs moments of contact reads these clips with `badas`.
 
 Offsets are passed on as they stand, `anomaly_end` being the frame after the last. Of the 4,677 published clips one
 (gXezhrOijmQ_004598) ends its anomaly behind its last frame; ingest finds that when it knows the clip's length.
