@@ -2,7 +2,7 @@
 
 Three tables, `{dad,dada2000_small,dota}_test_concensus.csv`; one of them is enough. They name videos (`000456.mp4`,
 `10_068.mp4`, `0RJPQ_97dcs_003475.mp4`) that the three data sets hold or that one makes of their frames; these are
-looked up by name among the files that match `ingest.videos`. `Collision` is a crash that starts at Time-of-collision, and
+looked up by name among the files that match `ingest.videos`. `Collision` is a crash that starts at Time-of-collision,
 `Near-collision` a near miss with that as its moment; Time-of-alert is the first sign. Ends are not annotated, and there
 is no normal driving. `Nexar-vehicle-involved` is whether the filming vehicle takes part; where another column
 contradicts it, it is unknown. Rows that the article leaves out of its test are clips like others here.
@@ -70,9 +70,7 @@ class BadasAdapter:
         return places
 
 
-def _candidate(
-    table: _Table, origin: str, row: Mapping[str, str], places: Mapping[str, str]
-) -> Candidate | Problem:
+def _candidate(table: _Table, origin: str, row: Mapping[str, str], places: Mapping[str, str]) -> Candidate | Problem:
     name = row["id"]
     stem = name.removesuffix(".mp4")
     if not re.fullmatch(r"[\w-]{1,80}", stem, re.ASCII):

@@ -1,5 +1,8 @@
 """Rows and frames of the accident sheets that DADA-2000 and MM-AU share, from simulated clips."""
 
+import io
+import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +10,7 @@ from pathlib import Path
 import openpyxl
 
 from hazardline.errors import UserError
+from hazardline.files import write_atomic
 from hazardline.native import NativeClip
 from hazardline.simulate.config import HAZARD_FAMILIES, NORMAL_FAMILIES
 from hazardline.simulate.layouts.native_clips import video_of, write_frames
@@ -111,7 +115,7 @@ def _frames(root: Path, clip: NativeClip, fps: int, total: int) -> tuple[int | N
         return None, None if times.event_s is None else max(1, round(times.event_s * fps)), None
     if times.pre_crash_start_s is None or times.crash_start_s is None or times.crash_end_s is None:
         needed = "pre_crash_start_s, crash_start_s and crash_end_s"
-        raise UserError(f"{root}: clip {clip.clip_id}: a crash of this layout needs {needed}; give them in the manifest")
+        raise UserError(f"{root}: clip {clip.clip_id}: this layout needs {needed} of a crash; add them to the manifest")
     crash = max(1, round(times.crash_start_s * fps))
     start = min(round(times.pre_crash_start_s * fps), crash - 1)
     return start, crash, min(max(crash, round(times.crash_end_s * fps)), total)
@@ -132,4 +136,18 @@ def write_dada_sheet(path: Path, rows: Sequence[Row]) -> None:
     sheet.append([*HEADER_BEFORE, *DADA_FRAMES, *HEADER_AFTER])
     for number, row in enumerate(rows, 2):
         sheet.append(dada_cells(row, number))
-    book.save(path)
+    buffer = io.BytesIO()
+    book.save(buffer)
+    write_atomic(path, _without_dates(buffer))
+
+
+def _without_dates(book: io.BytesIO) -> bytes:
+    """The same zip without the time of its making, so that the same rows always give the same bytes."""
+    result = io.BytesIO()
+    with zipfile.ZipFile(book) as source, zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "docProps/core.xml":
+                data = re.sub(rb">\d{4}-\d\d-\d\dT[\d:.]+Z<", b">1980-01-01T00:00:00Z<", data)
+            target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+    return result.getvalue()
