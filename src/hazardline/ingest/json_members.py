@@ -1,6 +1,7 @@
-"""Members of one large JSON object that may be hostile, one at a time."""
+"""Large JSON files that may be hostile, a piece at a time."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import ijson
 from hazardline.errors import UserError
 from hazardline.ingest.adapter import shorten
 from hazardline.ingest.portions import PortionedStream
+
+MAX_DEPTH = 32
+"""Of lists and objects in one another; ijson takes a time that grows with the square of it."""
 
 
 def read_members(path: Path, what: str) -> Iterator[tuple[str, Any]]:
@@ -22,18 +26,11 @@ def read_members(path: Path, what: str) -> Iterator[tuple[str, Any]]:
         UserError: it cannot be read, is no JSON object, or a member is endless. What came before has been given.
     """
     count = 0
-    try:
-        with path.open("rb") as raw:
-            stream = PortionedStream(raw, str(path))
-            for name, value in ijson.kvitems(stream, "", use_float=True):
-                stream.piece_done()
-                count += 1
-                yield name, value
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected {what}") from None
-    except (ijson.JSONError, ValueError, OverflowError, RecursionError) as error:
-        detail = shorten(str(error)) or type(error).__name__
-        raise UserError(f"{path}: not JSON after {count} entries ({detail}); expected {what}") from None
+    with _opened(path, what) as stream:
+        for name, value in ijson.kvitems(ijson.parse(_events(stream)), ""):
+            stream.piece_done()
+            count += 1
+            yield name, value
     if not count:
         raise UserError(f"{path}: no entry in it; expected {what}")
 
@@ -48,15 +45,32 @@ def read_values(path: Path, what: str) -> Iterator[tuple[str, Any]]:
     Raises:
         UserError: it cannot be read, is no JSON, or a text is endless. What came before has been given.
     """
+    with _opened(path, what) as stream:
+        for place, event, value in ijson.parse(_events(stream)):
+            stream.piece_done()
+            if event in ("string", "number", "boolean", "null"):
+                yield place, value
+
+
+def _events(stream: PortionedStream) -> Iterator[tuple[str, Any]]:
+    depth = 0
+    for event, value in ijson.basic_parse(stream, use_float=True):
+        if event in ("start_map", "start_array"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        elif event in ("end_map", "end_array"):
+            depth -= 1
+        yield event, value
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[PortionedStream]:
     try:
         with path.open("rb") as raw:
-            stream = PortionedStream(raw, str(path))
-            for place, event, value in ijson.parse(stream, use_float=True):
-                stream.piece_done()
-                if event in ("string", "number", "boolean", "null"):
-                    yield place, value
+            yield PortionedStream(raw, str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected {what}") from None
-    except (ijson.JSONError, ValueError, OverflowError, RecursionError) as error:
+    except (ijson.JSONError, ValueError, OverflowError) as error:
         detail = shorten(str(error)) or type(error).__name__
-        raise UserError(f"{path}: not JSON ({detail}); expected {what}") from None
+        raise UserError(f"{path}: no such JSON ({detail}); expected {what}") from None
