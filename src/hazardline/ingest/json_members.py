@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,15 @@ def read_values(path: Path, what: str) -> Iterator[tuple[str, Any]]:
 
 def _events(stream: PortionedStream) -> Iterator[tuple[str, Any]]:
     depth = 0
-    for event, value in ijson.basic_parse(stream, use_float=True):
+    # Not `use_float`: it refuses a whole file for one number of 20 digits.
+    for event, value in ijson.basic_parse(stream):
         if event in ("start_map", "start_array"):
             depth += 1
             if depth > MAX_DEPTH:
                 raise ValueError(f"nested deeper than {MAX_DEPTH}")
         elif event in ("end_map", "end_array"):
             depth -= 1
-        yield event, value
+        yield event, float(value) if isinstance(value, Decimal) else value
 
 
 @contextmanager
