@@ -54,7 +54,7 @@ def read_values(path: Path, what: str) -> Iterator[tuple[str, Any]]:
 
 def _events(stream: PortionedStream) -> Iterator[tuple[str, Any]]:
     depth = 0
-    # Without `use_float` ijson 3.6's C code dies (SIGSEGV) of a whole number of more than 4,300 digits; with it a file is
+    # Without `use_float` ijson 3.6 dies (SIGSEGV) of a whole number of more than 4,300 digits; with it a file is
     # refused for a whole number beyond 64 bits.
     for event, value in ijson.basic_parse(stream, use_float=True):
         if event in ("start_map", "start_array"):

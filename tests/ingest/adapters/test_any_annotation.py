@@ -40,7 +40,7 @@ _TITLES = ["id", "type", "weather", "scenes", "accident occurred", "abnormal_sta
 _TITLES += ["abnormal_end_frame", "total_frames"]
 _ACCIDENT = st.dictionaries(st.sampled_from(_TITLES), _VALUE)
 _BADAS = ["id", "Event-type", "Nexar-vehicle-involved", "Time-of-alert", "Time-of-collision", "article_category"]
-_INTEGER = st.integers(-(1 << 63), (1 << 63) - 1)
+_INTEGER = st.integers(-(1 << 62), 1 << 62)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | _INTEGER | st.text(max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

@@ -254,7 +254,8 @@ def test_a_sheet_goes_before_the_metadata(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"a": ', '{"a": {"id": "001537"}, "a', "null", '{"a":' * 100_000, "\xff", '{"a": ' + "9" * 5000]
+    "text",
+    ["", "[]", "{", '{"a": ', '{"a": {"id": "001537"}, "a', "null", '{"a":' * 100_000, "\xff", '{"a": ' + "9" * 5000],
 )
 def test_metadata_that_is_broken(tmp_path: Path, text: str) -> None:
     (tmp_path / "video_metadata.json").write_text(text, encoding="latin-1")
