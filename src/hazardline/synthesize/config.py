@@ -35,7 +35,7 @@ class ValidationRules(Document):
     """Two texts of one clip that are more alike say the same, and the second is refused."""
     min_words: int = Field(default=2, ge=1)
     """Of a description, a cause or measures."""
-    max_words: dict[Task, int] = {}
+    max_words: dict[Task, int] = Field(default_factory=dict)
     """Longest answers by task, where they differ from `MAX_WORDS`."""
     max_topic_words: int = Field(default=150, ge=1)
     """Longest reply (reasoning and answer) to a topic of HazardQA."""

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from hazardline.documents import Document
 from hazardline.synthesize.config import ValidationRules
 
@@ -82,7 +84,7 @@ class Synthesis(Document):
     unasked: list[UnaskedCount]
     rejected: list[RejectedCount]
     rejected_share: float
-    failed: list[FailedCount] = []
+    failed: list[FailedCount] = Field(default_factory=list)
     num_other_questions: int = 0
     """Accepted pairs whose question is the data set's own and not that of the prompt version."""
     num_unused_records: int = 0

@@ -5,10 +5,10 @@ from difflib import SequenceMatcher
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _ENGLISH = frozenset(
-    "a an the is are was were be been has have had do does did will would can could should must may might not no and or "
-    "but if when while because so that this these those there it its he she they their his her who which what where how "
-    "of in on at to from by with without for into onto over under before after behind ahead near between than then as "
-    "up down out off too very more".split()
+    "a an the is are was were be been has have had do does did will would can could should must may might "
+    "not no and or but if when while because so that this these those there it its he she they their his "
+    "her who which what where how of in on at to from by with without for into onto over under before "
+    "after behind ahead near between than then as up down out off too very more ".split()
 )
 """Commonest function words; German, French, Spanish or Chinese texts of some length have hardly any of them."""
 _LONG_ENOUGH = 6
