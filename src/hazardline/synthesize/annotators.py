@@ -87,4 +87,8 @@ def annotator_of(
     """
     if config.annotator == "published":
         return Published(inputs["ingest"], prompts)
+    if config.endpoint is not None:
+        from hazardline.synthesize.endpoint.annotator import EndpointAnnotator
+
+        return EndpointAnnotator(config.endpoint, prompts, reporter)
     return Deterministic(prompts)

@@ -181,12 +181,10 @@ class EndpointClient:
         return Unavailable("timeout", f"no whole answer within {self._config.timeout_s:g} s", None, may_be_charged=True)
 
     def _of_status(self, error: openai.APIStatusError) -> Exception:
-        status, detail = error.status_code, self._redact(f"status {error.status_code}: {error.message}")
+        status, detail = error.status_code, self._redact(error.message)
         where = self._address or "OpenAI"
         if status in (401, 403):
-            return UserError(
-                f"{where} refuses the key; set {environment.ANNOTATOR_KEY} to one that it takes ({detail})"
-            )
+            return UserError(f"{where} refuses the key; set {environment.ANNOTATOR_KEY} to a valid one ({detail})")
         if status == 404:
             return UserError(
                 f"{where} knows no model {self._config.model!r}, or has no chat completions there; "

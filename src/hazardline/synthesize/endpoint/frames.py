@@ -6,7 +6,7 @@ one decimal, like the times of answers.
 
 import io
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ def _event_times(scene: SceneRow) -> list[float]:
 
 def _middle_of_widest_gap(chosen: Sequence[int], last: int) -> int:
     bounds = [-1, *chosen, last + 1]
-    width, start = max((after - before, -before) for before, after in zip(bounds, bounds[1:], strict=False))
+    width, start = max((after - before, -before) for before, after in pairwise(bounds))
     return -start + width // 2
 
 

@@ -1,4 +1,4 @@
-"""From an endpoint's reply to question-answer pairs. What the annotation itself says stands; the reply fills the rest."""
+"""From an endpoint's reply to question-answer pairs. What the annotation says stands; the reply fills the rest."""
 
 from dataclasses import replace
 
@@ -43,7 +43,15 @@ def _image_pairs(clip: Clip, reply: dict[str, object], prompts: PromptSet) -> An
         texts.append((CLASSIFICATION, prompts.questions[CLASSIFICATION], values))
     pairs = [
         QaPair(
-            qa_id(clip.clip_id, task), clip.clip_id, clip.split, task, question, answer, is_risk, NAME, prompts.version
+            qa_id=qa_id(clip.clip_id, task),
+            clip_id=clip.clip_id,
+            split=clip.split,
+            task=task,
+            question=question,
+            answer=answer,
+            is_positive=is_risk,
+            annotator=NAME,
+            prompt_version=prompts.version,
         )
         for task, question, answer in texts
     ]

@@ -5,6 +5,7 @@ The wording goes into the key of every answer and, as a digest, into the report.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, create_model
@@ -85,7 +86,7 @@ HAZARD = Wording(
     "question must be answerable from the image alone and must not contain its answer; the questions must differ. The "
     "reasoning says step by step what in the image leads to the answer; the answer is short.",
     {
-        **TOPICS,
+        **dict[str, str](TOPICS.items()),
         CLASSIFICATION: "the scene as a whole; without a risk AgentClassification and SuggestedAction are N/A",
     },
 )
@@ -104,26 +105,32 @@ def question_about(scene: SceneRow, suite: str) -> Question | None:
 
 def _crash_question(scene: SceneRow) -> Question:
     open_times = tuple(name for name in _CRASH_TIMES if scene[name] is None)
+    return Question(CRASH, _facts(scene), _asked(CRASH, (*_CRASH_TEXTS, *open_times)), _crash_reply(open_times))
+
+
+@lru_cache
+def _crash_reply(open_times: tuple[str, ...]) -> type[Document]:
     fields: dict[str, Any] = {name: (Text, ...) for name in _CRASH_TEXTS} | {name: (float, ...) for name in open_times}
-    reply = create_model("CrashReply", __base__=Document, **fields)
-    return Question(CRASH, _facts(scene), _asked(CRASH, [*_CRASH_TEXTS, *open_times]), reply)
+    return create_model("CrashReply", __base__=Document, **fields)
 
 
 def _hazard_question(scene: SceneRow) -> Question:
-    topics = topics_of(scene["clip_id"])
-    fields: dict[str, Any] = {task: (TopicReply, ...) for task in topics}
-    keys: list[str] = list(topics)
+    keys: tuple[str, ...] = tuple(topics_of(scene["clip_id"]))
     if asks_classification(scene):
-        fields[CLASSIFICATION] = (_ClassificationReply, ...)
-        keys.append(CLASSIFICATION)
-    reply = create_model("HazardReply", __base__=Document, **fields)
-    return Question(HAZARD, _facts(scene), _asked(HAZARD, keys), reply)
+        keys = (*keys, CLASSIFICATION)
+    return Question(HAZARD, _facts(scene), _asked(HAZARD, keys), _hazard_reply(keys))
+
+
+@lru_cache
+def _hazard_reply(keys: tuple[str, ...]) -> type[Document]:
+    fields: dict[str, Any] = {key: (_ClassificationReply if key == CLASSIFICATION else TopicReply, ...) for key in keys}
+    return create_model("HazardReply", __base__=Document, **fields)
 
 
 _ClassificationReply: type[Document] = create_model(
     "ClassificationReply",
     __base__=Document,
-    **{name: (Literal[values], ...) for name, values in FIELDS.items()},  # type: ignore[valid-type, call-overload]
+    **{name: (Literal[values], ...) for name, values in FIELDS.items()},  # type: ignore[call-overload]
 )
 
 
@@ -138,7 +145,7 @@ def topics_of(clip_id: str) -> list[Task]:
     return [task for task in TOPICS if task in drawn]
 
 
-def _asked(wording: Wording, keys: list[str]) -> str:
+def _asked(wording: Wording, keys: tuple[str, ...]) -> str:
     lines = [f"- {key}: {wording.keys[key]}" for key in keys]
     if wording is HAZARD:
         lines.append("Each topic is an object with the keys question, reasoning and answer, all texts.")
