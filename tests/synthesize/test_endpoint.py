@@ -307,8 +307,9 @@ def test_a_killed_run_is_gone_on_with(tmp_path, home):
     assert len(twice) <= 2 and sum(heard.whole.values()) <= 24 + 2  # at most what was in flight
     (path,) = (home / "annotations" / "accounts").glob("*.json")
     account = json.loads(path.read_text())
-    assert len(account["booked_nano_usd"]) <= 2  # of the killed run, at its worst
-    assert account["spent_nano_usd"] == pytest.approx(24 * COST_USD * 1e9)
+    booked = account["booked_nano_usd"].values()
+    assert len(booked) <= 2  # of the killed run, at its worst
+    assert account["spent_nano_usd"] + sum(booked) >= sum(heard.whole.values()) * COST_USD * 1e9 - 1
 
 
 def test_two_processes_pay_once(tmp_path):

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -38,6 +38,17 @@ def settings(config: EndpointConfig, wording: Wording) -> dict[str, object]:
         "image_quality": config.image_quality,
         "num_frames": config.num_frames,
     }
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is sent for one answer, and what keeps the answer."""
+
+    question: Question
+    indices: Sequence[int]
+    jpegs: Sequence[bytes]
+    seed: int
+    keep: Callable[[Attempt], Answers]
 
 
 class Asker:
@@ -102,25 +113,29 @@ class Asker:
             indices = frame_indices(scene, self._config.num_frames)
             jpegs = frame_jpegs(scene, indices, self._config)
             while not self._is_final(found):
-                attempt = self._attempt(question, indices, jpegs, self._config.seed + len(found.attempts))
-                found = found.model_copy(update={"attempts": [*found.attempts, attempt]})
-                self._cache.keep(key, found)
+                so_far = found
+
+                def keep(attempt: Attempt, so_far: Answers = so_far) -> Answers:
+                    answers = so_far.model_copy(update={"attempts": [*so_far.attempts, attempt]})
+                    self._cache.keep(key, answers)
+                    return answers
+
+                seed = self._config.seed + len(found.attempts)
+                found = self._retrying()(self._try_modes, _Request(question, indices, jpegs, seed, keep))
             return found
 
     def _is_final(self, answers: Answers) -> bool:
         return answers.is_answered or len(answers.attempts) >= self._config.max_attempts
 
-    def _attempt(self, question: Question, indices: Sequence[int], jpegs: Sequence[bytes], seed: int) -> Attempt:
+    def _retrying(self) -> Retrying:
         """One answer, after as many tries as it takes within the limits."""
-        retrying = Retrying(
+        return Retrying(
             retry=retry_if_exception_type(Unavailable),
             stop=self._is_enough,
             wait=self._pause_s,
             sleep=self._sleep,
             reraise=True,
         )
-        attempt: Attempt = retrying(self._try_modes, question, indices, jpegs, seed)
-        return attempt
 
     def _is_enough(self, state: RetryCallState) -> bool:
         is_long = (_asked_pause_s(state) or 0.0) > self._config.longest_wait_s
@@ -134,18 +149,18 @@ class Asker:
         longest_s = min(self._config.longest_wait_s, 0.5 * 2**state.attempt_number)
         return random.uniform(longest_s / 2, longest_s)
 
-    def _try_modes(self, question: Question, indices: Sequence[int], jpegs: Sequence[bytes], seed: int) -> Attempt:
+    def _try_modes(self, request: _Request) -> Answers:
         """Try in the strictest mode that the endpoint has not refused."""
         while True:
             mode = self._modes[0]
             try:
-                attempt = self._try(question, indices, jpegs, mode, seed)
+                answers = self._try(request, mode)
             except NotAccepted:
                 if not self._give_up(mode):
                     raise
                 continue
             self._is_mode_settled = True
-            return attempt
+            return answers
 
     def _give_up(self, mode: Mode) -> bool:
         """Leave a mode that was refused before any answer came; whether there is another to try."""
@@ -156,10 +171,9 @@ class Asker:
                 self._modes.pop(0)
             return True
 
-    def _try(
-        self, question: Question, indices: Sequence[int], jpegs: Sequence[bytes], mode: Mode, seed: int
-    ) -> Attempt:
-        """One request: booked before it is sent, settled by what it cost."""
+    def _try(self, request: _Request, mode: Mode) -> Answers:
+        """One request: booked before it is sent, settled by what it cost when its answer is kept."""
+        question, jpegs = request.question, request.jpegs
         prompt_tokens = self._most_prompt_tokens(question, len(jpegs))
         most_tokens = prompt_tokens + self._config.max_tokens
         worst = cost_nano_usd(self._config, prompt_tokens, self._config.max_tokens)
@@ -171,11 +185,12 @@ class Asker:
             with self._lock:
                 self.num_sent += 1
             cost = worst  # whatever ends the request in an unforeseen way
-            reply = self._client.ask(question, indices, jpegs, mode, seed)
-            attempt = self._paid(reply, question, mode, seed, prompt_tokens)
+            reply = self._client.ask(question, request.indices, jpegs, mode, request.seed)
+            attempt = self._paid(reply, question, mode, request.seed, prompt_tokens)
+            answers = request.keep(attempt)
             cost = attempt.cost_nano_usd
             self._tokens.give_back(most_tokens - attempt.prompt_tokens - attempt.completion_tokens)
-            return attempt
+            return answers
         except Unavailable as error:
             with self._lock:
                 self.num_unavailable += 1
