@@ -20,14 +20,14 @@ _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words}
 _MENTION = re.compile(rf"\b({'|'.join(sorted(map(re.escape, _KIND_OF), key=len, reverse=True))})s?\b")
 _EGO = re.compile(r"\b(ego|own|our|my|host|recording|camera)[- ](car|vehicle|truck|bus|van)s?\b")
 _PLACE = re.compile(
-    r"\b(pedestrian|bus|bicycle|bike|cyclist|car|truck|train|tram|animal|deer)s? "
-    r"(crossing|stop|lane|path|park|bridge|signal|light|zone|area|walkway|station|track|line|sign|shelter)s?\b"
+    r"\b(?:(?:pedestrian|bus|bicycle|bike|cyclist|truck|train|tram|animal|deer)s? "
+    r"(?:crossing|lane|path|bridge|signal|light|zone|area|walkway|station|track|line|sign|shelter)s?"
+    r"|(?:bus|tram) stops?|car parks?)\b"
 )
 """Parts of a road that are named after a road user."""
 _CLAUSE = re.compile(r"[.;,:!?]|\bbut\b")
-_NOT_THERE = re.compile(
-    r"\b(no|not|without|never|neither|nor|none|absent|if|may|might|could|would|should|possible|potential)\b"
-)
+_NOT_THERE = re.compile(r"\b(no|not|without|never|neither|nor|none|absent)\b")
+_ONLY_POSSIBLE = re.compile(r"\b(if|may|might|could|would|should|possible|potential)\b")
 
 _KNOWN: dict[str, frozenset[str]] = {
     **{word: frozenset({kind}) for word, kind in _KIND_OF.items()},
@@ -47,8 +47,9 @@ def kinds_named(text: str) -> set[str]:
     """Kinds that a text says are there: not the ego vehicle, and not what it says is lacking or only possible."""
     found: set[str] = set()
     for clause in _CLAUSE.split(_PLACE.sub(" ", _EGO.sub(" ", text.lower()))):
-        end = _NOT_THERE.search(clause)
-        found.update(_KIND_OF[match[1]] for match in _MENTION.finditer(clause[: end.start()] if end else clause))
+        if _ONLY_POSSIBLE.search(clause) is None:
+            there = _NOT_THERE.split(clause, maxsplit=1)[0]
+            found.update(_KIND_OF[match[1]] for match in _MENTION.finditer(there))
     return found
 
 

@@ -34,13 +34,14 @@ class ValidationRules(Document):
     max_similarity: float = Field(default=0.85, gt=0.0, le=1.0)
     """Two texts of one clip that are more alike say the same, and the second is refused."""
     min_words: int = Field(default=2, ge=1)
-    """Of a description, a cause or measures."""
+    """Of a description, a cause or measures, and of a topic's reasoning."""
     max_words: dict[Task, int] = Field(default_factory=dict)
     """Longest answers by task, where they differ from `MAX_WORDS`."""
     max_topic_words: int = Field(default=150, ge=1)
     """Longest reply (reasoning and answer) to a topic of HazardQA."""
+    min_question_words: int = Field(default=3, ge=1)
     max_question_words: int = Field(default=60, ge=1)
-    """Longest question of HazardQA."""
+    """Shortest and longest question of HazardQA."""
 
     def limit(self, task: Task) -> int:
         """Longest answer to a task, in words."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hazardline.errors import RefusedOutputError
-from hazardline.hazardnet import TOPICS, TOPICS_PER_IMAGE, reasoning_of
+from hazardline.hazardnet import TOPICS, TOPICS_PER_IMAGE, final_answer, reasoning_of
 from hazardline.suites import CRASHCHAT, HAZARDNET, suite_of
 from hazardline.synthesize.clip_rules import contradiction, near_duplicate
 from hazardline.synthesize.config import ValidationRules
@@ -145,16 +145,25 @@ def _wording_problem(pair: QaPair, prompts: PromptSet, rules: ValidationRules) -
     """Language and length of what an annotator put into its own words."""
     if pair.task not in (*TEXT_TASKS, *TOPICS) or pair.answer == NEGATIVE_ANSWERS.get(pair.task):
         return None
-    is_own_question = pair.question != prompts.questions.get(pair.task)
     texts = [pair.question, reasoning_of(pair.answer)] if pair.task in TOPICS else [pair.answer]
     if rules.language == "en" and (odd := next((text for text in texts if not is_english(text)), None)):
         return "not_english", f"{odd[:200]!r}"
-    num_words, most = len(words(pair.answer)), rules.limit(pair.task)
-    if num_words > most:
-        return "too_long", f"{num_words} words, {pair.task} may have {most}"
-    if num_words < rules.min_words and pair.task in TEXT_TASKS:
-        return "too_short", f"{pair.answer!r} has {num_words} words, {rules.min_words} is the least"
-    asked = len(words(pair.question))
-    if is_own_question and pair.task in TOPICS and asked > rules.max_question_words:
-        return "too_long", f"a question of {asked} words, {rules.max_question_words} are allowed"
+    return _length_problem(pair, rules)
+
+
+def _length_problem(pair: QaPair, rules: ValidationRules) -> Problem | None:
+    """A topic's question, reasoning and final answer each have limits of their own."""
+    limits = [(pair.answer, rules.min_words, rules.limit(pair.task))]
+    if pair.task in TOPICS:
+        limits += [
+            (pair.question, rules.min_question_words, rules.max_question_words),
+            (reasoning_of(pair.answer), rules.min_words, rules.limit(pair.task)),
+            (final_answer(pair.answer), 1, rules.limit(pair.task)),
+        ]
+    for text, least, most in limits:
+        num_words = len(words(text))
+        if num_words > most:
+            return "too_long", f"{num_words} words where {most} are allowed: {text[:100]!r}"
+        if num_words < least:
+            return "too_short", f"{num_words} words where {least} is the least: {text!r}"
     return None

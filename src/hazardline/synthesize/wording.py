@@ -21,7 +21,7 @@ def words(text: str) -> list[str]:
 
 
 def is_english(text: str) -> bool:
-    """Whether a text may pass as English: nearly all letters are ASCII, and one word in twelve is a function word.
+    """Whether a text may pass as English: nearly all letters are ASCII, and one word in eight is a function word.
 
     It tells languages of other scripts, and sentences of other languages in Latin script; it is no judge of style.
     """
@@ -29,7 +29,7 @@ def is_english(text: str) -> bool:
     if sum(character.isascii() for character in letters) < 0.9 * len(letters):
         return False
     found = words(text)
-    return len(found) < _LONG_ENOUGH or sum(word in _ENGLISH for word in found) * 12 >= len(found)
+    return len(found) < _LONG_ENOUGH or sum(word in _ENGLISH for word in found) * 8 >= len(found)
 
 
 def similarity(first: str, second: str) -> float:
