@@ -1,10 +1,10 @@
-"""A JSON list that is written item by item: the bytes of `hazardline.files.write_json`, in bounded memory."""
+"""A JSON list of documents written one by one: the bytes of `hazardline.files.write_json`, in bounded memory."""
 
-import json
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from hazardline.documents import Document
 from hazardline.files import atomic_stream
 
 
@@ -25,13 +25,9 @@ class JsonListWriter:
             self._stream.write(b"[]\n" if self._is_empty else b"\n]\n")
         self._whole.__exit__(*error)
 
-    def write(self, value: Any) -> None:
-        """Add an item.
-
-        Raises:
-            ValueError: it has no JSON form.
-        """
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    def write(self, item: Document) -> None:
+        """Add a document."""
+        text = item.model_dump_json(indent=2, by_alias=True)
         self._stream.write(b"[\n" if self._is_empty else b",\n")
         self._stream.write(b"  " + text.replace("\n", "\n  ").encode())  # within strings a line break is escaped
         self._is_empty = False

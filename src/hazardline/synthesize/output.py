@@ -34,9 +34,9 @@ class OutputWriter:
     def write(self, clip: Clip, annotation: Annotation, checked: Validation) -> None:
         """Add what became of a clip."""
         for pair in checked.accepted:
-            self._qa.write(asdict(pair))
+            self._qa.write(pair.row())
             self._published.write(pair, clip.scene)
         for item in checked.rejected:
-            self._rejected.write({**asdict(item.pair), "reason": item.reason, "detail": item.detail})
+            self._rejected.write({**item.pair.row(), "reason": item.reason, "detail": item.detail})
         if annotation.failure is not None:
             self._failed.write({"clip_id": clip.clip_id, **asdict(annotation.failure)})

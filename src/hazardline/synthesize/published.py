@@ -35,7 +35,6 @@ class PublishedWriter:
     def write(self, pair: QaPair, scene: SceneRow) -> None:
         """Add a pair of a clip."""
         if self._suite is not HAZARDNET:
-            record = Record.of(pair, scene).model_dump(mode="json", by_alias=True)
-            self._lists[pair.split].write(record)
+            self._lists[pair.split].write(Record.of(pair, scene))
         elif pair.task in TOPICS:
-            self._lists[pair.split].write(HazardRecord.of(pair, scene).data())
+            self._lists[pair.split].write(HazardRecord.of(pair, scene))
