@@ -1,9 +1,11 @@
+import gc
 import json
+import tracemalloc
 
 import pytest
 
 from hazardline.errors import RefusedOutputError, UserError
-from hazardline.hazardnet import HAZARDNET_TASKS, TOPICS, format_reply
+from hazardline.hazardnet import HAZARDNET_TASKS, TOPICS, format_classification, format_reply
 from hazardline.progress import SilentReporter
 from hazardline.synthesize.config import SynthesizeConfig
 from hazardline.synthesize.deterministic_images import NO_CLASS, NO_TRUTH
@@ -11,7 +13,7 @@ from hazardline.synthesize.document import SYNTHESIS_NAME, Synthesis
 from hazardline.synthesize.hazard_records import HazardRecord
 from hazardline.synthesize.records import read_records
 from hazardline.synthesize.stage import run
-from hazardline.tables import ASSIGNMENT, QA, REJECTED, read_table, write_table
+from hazardline.tables import ASSIGNMENT, QA, REJECTED, SCENES, read_table, write_table
 from hazardline.tasks import PROMPTS, TASKS
 from tests.synthesize.images import image, thing, truth
 from tests.synthesize.scenes import SPLITS, scene, write_inputs
@@ -143,3 +145,41 @@ def test_images_are_annotated_for_hazardnet(tmp_path):
         for item, row in zip(records, chosen, strict=True):
             assert format_reply(item.chain_of_thought, item.answer) == row["answer"]
             assert item.category_topic == TOPICS[row["task"]] and item.image == f"/images/{item.image_id}.png"
+
+
+def test_an_annotated_image_has_its_classification_alone(tmp_path):
+    answer = format_classification(
+        {
+            "SceneClassification": "Intersection",
+            "AgentClassification": "Pedestrian",
+            "SuggestedAction": "Must Stop",
+            "IsThereRisk": "Yes",
+        }
+    )
+    inputs = write_inputs(tmp_path, [image("i", None, classification=answer)])
+    run(SynthesizeConfig(prompt_version="hazardnet@1"), inputs, tmp_path, SilentReporter())
+    (row,) = read_table(QA, tmp_path)
+    assert (row["task"], row["answer"], row["is_positive"]) == ("scene_classification", answer, True)
+    assert {item.reason for item in Synthesis.read(tmp_path / SYNTHESIS_NAME).unasked} == {NO_TRUTH}
+
+
+def test_tables_out_of_order_are_refused(tmp_path):
+    inputs = write_inputs(tmp_path, scenes())
+    write_table(SCENES, inputs["ingest"], [scene("c2"), scene("c1")])
+    with pytest.raises(UserError, match=r"scenes.parquet: c1 stands behind c2; expected the order .* run ingest again"):
+        run(SynthesizeConfig(), inputs, tmp_path, SilentReporter())
+
+
+def test_many_clips_take_the_memory_of_few(tmp_path):
+    """Peak of Python's objects: rows of a portion, and never the table."""
+    peaks = {}
+    for count in (4200, 8400):
+        folder = tmp_path / str(count)
+        inputs = write_inputs(folder, [scene(f"c{number:05}", "normal") for number in range(count)])
+        gc.collect()
+        tracemalloc.start()
+        (folder / "out").mkdir()
+        run(SynthesizeConfig(), inputs, folder / "out", SilentReporter())
+        peaks[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[8400] < 1.2 * peaks[4200]

@@ -14,11 +14,11 @@ class TokenBucket:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Begin with a tenth of a minute's worth: a burst of a whole one is what endpoints refuse."""
+        """Begin with a tenth of a minute's worth, or one: a burst of a whole minute's is what endpoints refuse."""
         self._per_s, self._capacity = per_minute / 60, per_minute
         self._clock, self._sleep = clock, sleep
         self._lock = threading.Lock()
-        self._level, self._at = per_minute / 10, clock()
+        self._level, self._at = max(1.0, per_minute / 10), clock()
 
     def take(self, amount: float) -> float:
         """Take an amount, after waiting for it; returns the seconds waited.
