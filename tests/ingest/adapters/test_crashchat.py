@@ -230,7 +230,7 @@ def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
         assert sum(isinstance(item, Candidate) for item in candidates(tmp_path, CRASHCHAT)) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < peaks[0] + 400_000  # the records themselves would take more than 2 MB
 
 
 _SCALAR = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=12)

@@ -46,6 +46,7 @@ _MAX_TIME_LENGTH = 100
 _QUESTIONS: Mapping[str, Task] = {
     text: task for prompts in PROMPTS.values() for task, text in prompts.questions.items()
 }
+_WORDINGS = list(_QUESTIONS)
 _PHRASES: tuple[tuple[Task, re.Pattern[str]], ...] = (
     ("crash_recognition", re.compile(r"'yes' or 'no'|\byes or no\b")),
     ("crash_description", re.compile(r"\bdescribe (whether|the (crash|accident|collision))\b|\[subject\] \[verb\]")),
@@ -85,7 +86,7 @@ class CrashChatAdapter:
             for name in names:
                 yield from self._collect(name, videos)
             for video, rows in videos.groups():
-                yield _merge(video, (_Record(*json.loads(row)) for row in rows))
+                yield _merge(video, (_unpacked(row) for row in rows))
 
     def _collect(self, name: str, videos: RowGroups) -> Iterator[Problem]:
         path = self._place.file(name)
@@ -100,7 +101,18 @@ class CrashChatAdapter:
                     shorten(origin), _video_named(item.value), "bad_annotation", shorten(f"{origin}: {error}")
                 )
             else:
-                videos.add(video, json.dumps(list(vars(record).values())))
+                videos.add(video, _packed(record))
+
+
+def _packed(record: _Record) -> str:
+    """A record as a text; a known question, most of a record's length, as its number."""
+    known = _WORDINGS.index(record.question) if record.question in _QUESTIONS else record.question
+    return json.dumps([record.origin, record.split, record.source, record.task, known, record.answer])
+
+
+def _unpacked(row: str) -> _Record:
+    origin, split, source, task, known, answer = json.loads(row)
+    return _Record(origin, split, source, task, _WORDINGS[known] if isinstance(known, int) else known, answer)
 
 
 def task_of(question: str) -> Task | None:
