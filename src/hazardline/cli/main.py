@@ -13,6 +13,7 @@ import typer
 from hazardline.cli import device_commands, register_commands
 from hazardline.cli.by_hand import run_stage_by_hand
 from hazardline.cli.cost_command import show_cost
+from hazardline.cli.newdata_command import decide_on_new_data
 from hazardline.cli.options import InputOption, OutOption, RecipeOption
 from hazardline.errors import UserError
 from hazardline.stage_runner import USER_ERROR_STATUS
@@ -114,6 +115,7 @@ def _add_commands() -> None:
             app.command(stage.name, help=stage.description)(function)
     app.add_typer(recipe_app, name="recipe")
     app.command("cost")(show_cost)
+    app.command("newdata")(decide_on_new_data)
 
 
 _add_commands()
