@@ -108,6 +108,6 @@ class _damage_is_the_users:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | pa.ArrowException):
+        if isinstance(error, OSError | ValueError | pa.ArrowException):  # ValueError: names that are no UTF-8
             detail = " ".join(str(error).split())[:200]
             raise UserError(f"{self._path}: cannot be read as a Parquet table ({detail})") from None
