@@ -97,7 +97,7 @@ def test_one_changed_byte_and_one_changed_annotation_are_seen(tmp_path: Path) ->
 def test_texts_cannot_pass_from_one_column_into_the_next() -> None:
     schema = pa.schema([SCENES.schema.field(name) for name in ANNOTATION_COLUMNS])
     row = {name: BASE[0].scene[name] for name in ANNOTATION_COLUMNS}
-    shifts = [
+    shifts: list[dict[str, str | None]] = [
         {"cause": "ab", "prevention": "c"},
         {"cause": "a", "prevention": "bc"},
         {"cause": "ab:1:c", "prevention": None},

@@ -1,7 +1,8 @@
 """`hazardline newdata`: what is new since a dataset version, whether it drifts, and whether to train again."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +13,7 @@ from hazardline.errors import UserError
 from hazardline.files import folder_in_making, write_atomic
 
 if TYPE_CHECKING:
+    from hazardline.newdata.config import TriggerConfig
     from hazardline.newdata.document import Trigger
 
 
@@ -37,41 +39,50 @@ def decide_on_new_data(
     reference_embeddings: Annotated[Path | None, typer.Option(help="The same of the reference.")] = None,
 ) -> None:
     """Say what is new since a dataset version, and whether to train: status 0 for yes, 10 for nothing to do."""
-    from hazardline.documents import read_yaml
-    from hazardline.newdata.config import TriggerConfig
     from hazardline.newdata.decide import NOTHING_TO_DO_STATUS, RETRAIN_STATUS, decide
-    from hazardline.newdata.document import PAGE_NAME, TRIGGER_NAME
-    from hazardline.newdata.page import write_page
     from hazardline.newdata.sample import Embeddings
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: holds something already; give a new or an empty folder")
     if (embeddings is None) != (reference_embeddings is None) or (embeddings is not None and reference is None):
         raise UserError("--embeddings, --reference-embeddings and --reference belong together: give all three")
-    given = {
+    changes = {
         "min_new_clips": min_new_clips,
         "min_new_crashes": min_new_crashes,
-        "drift_on": drift_on,
-        "already_trained": already_trained,
+        "drift_on": drift_on or None,
+        "already_trained": already_trained or None,
         "seed": seed,
     }
-    changes = {name: value for name, value in given.items() if value}
-    section = {} if policy is None else read_yaml(policy)
-    if not isinstance(section, dict):
-        raise UserError(f"{policy}: expected keys with values, such as `min_new_clips: 200`")
-    config = TriggerConfig.parse({**section, **changes}, str(policy) if policy is not None else "newdata")
     pair = None
     if embeddings is not None and reference_embeddings is not None:
         pair = Embeddings(reference=reference_embeddings, today=embeddings)
-    trigger = decide(reference, today, config, pair)
-    final = out.absolute()
+    trigger = decide(reference, today, _read_policy(policy, changes), pair)
+    _write(trigger, out.absolute())
+    _show(trigger, Console())
+    raise typer.Exit(RETRAIN_STATUS if trigger.retrain else NOTHING_TO_DO_STATUS)
+
+
+def _read_policy(path: Path | None, changes: Mapping[str, Any]) -> "TriggerConfig":
+    """The policy of a file or the defaults, with what the command line says in place of it."""
+    from hazardline.documents import read_yaml
+    from hazardline.newdata.config import TriggerConfig
+
+    section = {} if path is None else read_yaml(path)
+    if not isinstance(section, dict):
+        raise UserError(f"{path}: expected keys with values, such as `min_new_clips: 200`")
+    given = {name: value for name, value in changes.items() if value is not None}
+    return TriggerConfig.parse({**section, **given}, "newdata" if path is None else str(path))
+
+
+def _write(trigger: "Trigger", final: Path) -> None:
+    from hazardline.newdata.document import PAGE_NAME, TRIGGER_NAME
+    from hazardline.newdata.page import write_page
+
     with folder_in_making(final) as making:
         trigger.write(making / TRIGGER_NAME)
         write_atomic(making / PAGE_NAME, write_page(trigger).encode())
         if final.exists():
             final.rmdir()
-    _show(trigger, Console())
-    raise typer.Exit(RETRAIN_STATUS if trigger.retrain else NOTHING_TO_DO_STATUS)
 
 
 def _show(trigger: "Trigger", console: Console) -> None:

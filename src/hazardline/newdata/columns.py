@@ -86,12 +86,11 @@ def _batches(file: pq.ParquetFile, path: Path, columns: Sequence[str]) -> Iterat
 
 
 def _check_vector_columns(path: Path, schema: pa.Schema) -> None:
-    names = set(schema.names)
-    kind = schema.field("vector").type if "vector" in names else None
-    is_list = kind is not None and (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-    if "clip_id" not in names or schema.field("clip_id").type != pa.string() or not is_list:
+    kinds = {field.name: field.type for field in schema}
+    vector = kinds.get("vector", pa.null())
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    holds_floats = any(is_kind(vector) for is_kind in lists) and pa.types.is_floating(vector.value_type)
+    if kinds.get("clip_id") != pa.string() or not holds_floats:
         raise UserError(
             f"{path}: has the columns {', '.join(f'{f.name} ({f.type})' for f in schema)}; expected clip_id (string) "
             "and vector (list of floats)"
