@@ -14,7 +14,8 @@ from hazardline.tables import Table
 BATCH_ROWS = 8_192
 _NAME_KEY = b"hazardline.table"
 _READ_BYTES = 1 << 20
-"""Column chunks are read in pieces of this size, since a row group may hold a whole version."""
+"""Column chunks are read in pieces of this size, since a row group may hold a whole version. Without `pre_buffer=False`
+pyarrow reads whole chunks ahead all the same."""
 
 
 def read_batches(table: Table, folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -27,7 +28,7 @@ def read_batches(table: Table, folder: Path, columns: Sequence[str]) -> Iterator
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected the output folder of `hazardline ingest`")
     with _damage_is_the_users(path):
-        file = pq.ParquetFile(path, buffer_size=_READ_BYTES)
+        file = pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
     with file:
         schema = file.schema_arrow
         found = (schema.metadata or {}).get(_NAME_KEY, b"no hazardline table").decode(errors="replace")
@@ -45,7 +46,7 @@ def read_vectors(path: Path, wanted: Sequence[str]) -> dict[str, list[float]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected a Parquet file with the columns clip_id and vector")
     with _damage_is_the_users(path):
-        file = pq.ParquetFile(path, buffer_size=_READ_BYTES)
+        file = pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
     with file:
         _check_vector_columns(path, file.schema_arrow)
         found = pick(_batches(file, path, ("clip_id", "vector")), wanted, str(path))
@@ -75,7 +76,7 @@ def pick(batches: Iterator[pa.RecordBatch], wanted: Sequence[str], name: str) ->
 
 
 def _batches(file: pq.ParquetFile, path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    batches = file.iter_batches(BATCH_ROWS, columns=list(columns))
+    batches = file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False)
     while True:
         with _damage_is_the_users(path):
             batch = next(batches, None)
