@@ -2,7 +2,7 @@
 
     python -m benchmarks.newdata --clips 1000000 --folder /tmp/versions
 
-Writes a reference of nine tenths of the clips and a version of all of them (0.8 GB for a million), each as one row
+Writes a reference of nine tenths of the clips and a version of all of them (0.6 GB for a million), each as one row
 group, as ingest does, then decides in a process of its own. Its peak is read from `/proc`: that of `getrusage` begins
 with the memory of the process that started it.
 """
