@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.etree.ElementTree import Element
 
-from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
-from defusedxml.ElementTree import ParseError, iterparse  # type: ignore[import-untyped]
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, iterparse
 
 MAX_FILE_BYTES = 64 << 20
 """Thirty seconds of D2-City, each frame with thirty boxes, take about 3 MB."""

@@ -6,14 +6,12 @@ where it does in CCD (towards the end); the window's first frame is the annotati
 of the hazard, fog, the end of the crash.
 """
 
-import base64
-import hashlib
 import itertools
 from pathlib import Path
 
 from hazardline.errors import UserError
 from hazardline.native import NativeClip
-from hazardline.simulate.layouts.native_clips import pictures, read_clips, video_of
+from hazardline.simulate.layouts.native_clips import pictures, read_clips, recording_of, video_of
 from hazardline.simulate.mp4 import encode
 from hazardline.video_file import probe
 
@@ -49,12 +47,6 @@ def window_start(clip: NativeClip, num_frames: int) -> int:
     crash_s = clip.times.crash_start_s
     wanted = 0 if crash_s is None else round(crash_s * FPS) - CRASH_FRAME
     return max(0, min(wanted, num_frames - NUM_FRAMES))
-
-
-def recording_of(clip: NativeClip) -> str:
-    """A text of eleven characters in the form of a YouTube id; a clip and its twin come from one recording."""
-    digest = hashlib.sha256(f"recording/{clip.recording_id or clip.pair_id or clip.clip_id}".encode()).digest()
-    return base64.urlsafe_b64encode(digest[:8]).decode()[:11]
 
 
 def _write_video(root: Path, clip: NativeClip, target: Path) -> int:

@@ -1,5 +1,7 @@
 """What every layout writer needs: the clips of a native folder, their pictures at another rate, and files of frames."""
 
+import base64
+import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +44,12 @@ def video_of(root: Path, clip: NativeClip) -> Path:
     return path
 
 
+def recording_of(clip: NativeClip) -> str:
+    """A text of eleven characters in the form of a YouTube id; a clip and its twin come from one recording."""
+    digest = hashlib.sha256(f"recording/{clip.recording_id or clip.pair_id or clip.clip_id}".encode()).digest()
+    return base64.urlsafe_b64encode(digest[:8]).decode()[:11]
+
+
 def pictures(path: Path, rate_hz: float) -> Iterator[np.ndarray]:
     """All frames of a video at a rate, each uint8 (H, W, 3) in the video's own size.
 
@@ -64,18 +72,22 @@ def write_frames(path: Path, rate_hz: float, pattern: str, first: int) -> int:
         pattern: their path with the number to be filled in: `.../{:06}.jpg`. The suffix says the format.
         first: number of the first frame.
     """
-    count = 0
-    for count, picture in enumerate(pictures(path, rate_hz), 1):
-        target = Path(pattern.format(first + count - 1))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(_image(picture, target.suffix))
+    count, shown, image = 0, None, b""
+    for picture in pictures(path, rate_hz):
+        target = Path(pattern.format(first + count))
+        if picture is not shown:  # a frame that is shown again at a higher rate is the same array
+            shown, image = picture, _image(picture, target.suffix)
+        if not count:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(image)
+        count += 1
     return count
 
 
 def _image(picture: np.ndarray, suffix: str) -> bytes:
     buffer = io.BytesIO()
     if suffix == ".png":
-        Image.fromarray(picture).save(buffer, "PNG")
+        Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
     else:
         Image.fromarray(picture).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
