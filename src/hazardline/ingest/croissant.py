@@ -38,7 +38,8 @@ def croissant_of(
     """Metadata of a version, to lie as `croissant.json` beside its tables.
 
     Args:
-        version: its facts; tables that it does not hold are left out.
+        version: its facts; tables that `files` does not hold are left out. (The document's own entry in `files` comes
+            after: `version.model_copy(update=...)`.)
         description: what the data set is, for people.
         licences: addresses or texts; None takes those of its sources.
         citation: how to cite it (BibTeX).
@@ -67,7 +68,9 @@ def croissant_of(
         license=licence_addresses(version.by_source) if licences is None else licences,
         cite_as=citation,
         url=address,
+        version=f"0.0.0+{version.version_id[:12]}",  # Croissant wants this form; a version here has only its digest
         date_created=datetime.fromisoformat(version.created_at),
+        date_published=datetime.fromisoformat(version.created_at),
         distribution=distribution,
         record_sets=[_record_set(table, text) for table, text in held.values()],
     )

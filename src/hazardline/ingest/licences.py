@@ -124,7 +124,7 @@ def licence_of(source: str) -> Licence | None:
 
 
 def licence_addresses(sources: Iterable[str]) -> list[str]:
-    """What a metadata document names for some sources, in their order: an SPDX page, an address, or a word of warning."""
+    """What metadata name for some sources, in their order: an SPDX page, an address, or a word of warning."""
     named = []
     for source in sources:
         licence = licence_of(source)
