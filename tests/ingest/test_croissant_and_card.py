@@ -74,7 +74,10 @@ def report_of(**changes: object) -> IngestReport:
 # --- Croissant ---
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:rdflib")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:rdflib")  # mlcroissant 1.1.1 with rdflib 7
+@pytest.mark.filterwarnings(
+    "ignore:The inplace keyword in DataFrame.reset_index:DeprecationWarning"
+)  # and with pandas 3
 def test_mlcroissant_finds_nothing_wrong_and_reads_every_table(folder: Path) -> None:
     document = croissant_of(version_of(folder), "A demo.", citation="@misc{demo}", address="https://example.org/demo")
     (folder / CROISSANT_NAME).write_text(json.dumps(document))
