@@ -79,7 +79,7 @@ LICENCES: dict[SourceName, Licence] = {
         "Apache-2.0",
         "https://github.com/getnexar/BADAS-Open",
         "annotations from the address; videos from their own data sets",
-        True,
+        False,
     ),
     "drama": Licence(
         "DRAMA",
