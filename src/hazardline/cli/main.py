@@ -15,6 +15,7 @@ from hazardline.cli.by_hand import run_stage_by_hand
 from hazardline.cli.cost_command import show_cost
 from hazardline.cli.ingest_command import ingest
 from hazardline.cli.layout_command import write_layout
+from hazardline.cli.newdata_command import decide_on_new_data
 from hazardline.cli.options import InputOption, OutOption, RecipeOption
 from hazardline.errors import UserError
 from hazardline.stage_runner import USER_ERROR_STATUS
@@ -104,6 +105,7 @@ def _add_commands() -> None:
             app.command(stage.name, help=stage.description)(function)
     app.add_typer(recipe_app, name="recipe")
     app.command("cost")(show_cost)
+    app.command("newdata")(decide_on_new_data)
     app.command("layout")(write_layout)
 
 
