@@ -304,7 +304,7 @@ def read_rows(
     path = folder / table.file_name
     try:
         schema = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
     _check_schema(table, path, schema)
     return _rows(table, path, columns, batch_rows)
@@ -312,10 +312,11 @@ def read_rows(
 
 def _rows(table: Table, path: Path, columns: Sequence[str] | None, batch_rows: int) -> Iterator[dict[str, Any]]:
     try:
-        with pq.ParquetFile(path) as file:
+        # without `pre_buffer=False` pyarrow reads ahead, and memory grows with the file
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
             for batch in file.iter_batches(batch_rows, columns=list(columns) if columns is not None else None):
                 yield from batch.to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
 
 
@@ -324,7 +325,7 @@ def count_rows(table: Table, folder: Path) -> int:
     path = folder / table.file_name
     try:
         metadata = pq.read_metadata(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
     return int(metadata.num_rows)
 
@@ -338,7 +339,7 @@ def read_table(table: Table, folder: Path) -> list[dict[str, Any]]:
     path = folder / table.file_name
     try:
         data = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
     _check_schema(table, path, data.schema)
     rows: list[dict[str, Any]] = data.to_pylist()

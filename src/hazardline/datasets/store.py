@@ -86,18 +86,21 @@ class DatasetStore:
         finally:
             os.close(handle)
 
-    def add(self, version: DatasetVersion, files: Mapping[str, Path]) -> None:
+    def add(self, version: DatasetVersion, files: Mapping[str, Path], texts: Mapping[str, bytes]) -> None:
         """Keep a version and make it the head. The caller holds the data set's lock.
 
         Args:
             version: the document; its `files` describe what is given here.
             files: copied into the version's folder under their names.
+            texts: written there under their names.
         """
         folder = self.version_folder(version.version_id)
         if not (folder / VERSION_NAME).exists():
             with folder_in_making(folder) as making:
                 for name, path in files.items():
                     shutil.copyfile(path, making / name)
+                for name, text in texts.items():
+                    (making / name).write_bytes(text)
                 version.write(making / VERSION_NAME)
                 for path in making.iterdir():
                     path.chmod(0o444)

@@ -28,6 +28,8 @@ class IngestReport(Document):
     num_quarantined: int
     by_label: dict[str, int]
     by_source: dict[str, int]
+    labels_by_source: dict[str, dict[str, int]]
+    """A source with one label alone may give the label away; the split's audit says so."""
     by_scenario: dict[str, int]
     by_reason: dict[str, int]
     total_s: float

@@ -1,7 +1,7 @@
 """From the books to the stage's tables and its report, a clip at a time, in the order of `clip_id`."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,7 +27,8 @@ def write_tables(
 ) -> IngestReport:
     """Write scenes, features, published pairs and quarantine; returns the report, which is not written yet."""
     digest, total_s = hashlib.sha256(), 0.0
-    labels, sources, scenarios = Counter[str](), Counter[str](), Counter[str]()
+    scenarios: Counter[str] = Counter()
+    labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with ExitStack() as stack:
         scenes = stack.enter_context(TableWriter(SCENES, out))
         features = stack.enter_context(TableWriter(FEATURES, out))
@@ -43,8 +44,7 @@ def write_tables(
                 records.write(_record(row["clip_id"], pair))
             pairs = [vars(pair) for pair in seen.candidate.pairs]
             digest.update(canonical_json([placeless(row), pairs]) + b"\n")
-            labels[row["label"]] += 1
-            sources[row["source"]] += 1
+            labels[row["source"]][row["label"]] += 1
             scenarios[row["scenario"]] += 1
             total_s += row["duration_s"]
         for problem in work.problems():
@@ -54,8 +54,9 @@ def write_tables(
         sources=tuple(SourceRoot(source=source.source, root=place.name) for place, source in places),
         num_clips=num_clips,
         num_quarantined=work.num_problems(),
-        by_label=commonest_first(labels),
-        by_source=commonest_first(sources),
+        by_label=commonest_first(sum(labels.values(), Counter())),
+        by_source=commonest_first({source: found.total() for source, found in labels.items()}),
+        labels_by_source={source: commonest_first(labels[source]) for source in sorted(labels)},
         by_scenario=commonest_first(scenarios),
         by_reason=work.problem_counts(),
         total_s=round(total_s, 3),

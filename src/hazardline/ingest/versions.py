@@ -1,5 +1,6 @@
 """Keeps what an ingest found as a version of its data set, unless nothing has changed."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any
 from hazardline.datasets.difference import changes_between
 from hazardline.datasets.document import DatasetVersion, version_id
 from hazardline.datasets.store import DatasetStore
-from hazardline.files import digest_json, sha256_file
+from hazardline.files import digest_json, sha256_bytes, sha256_file
 from hazardline.ingest.config import IngestConfig
 from hazardline.ingest.report import IngestReport
 from hazardline.progress import Reporter
@@ -57,12 +58,31 @@ def keep_version(
                 for name, path in files.items()
             },
         )
-        store.add(version, files)
+        version = _described(version, report, files, store)
     reporter.note(
         f"data set {name}: version {version.version_id[:_ID_DIGITS]} ({changes.num_added} added, "
         f"{changes.num_changed} changed, {changes.num_removed} removed)"
     )
     return version
+
+
+def _described(
+    version: DatasetVersion, report: IngestReport, files: dict[str, Path], store: DatasetStore
+) -> DatasetVersion:
+    """Add the version to the store with a card for people and Croissant metadata for tools; returns it with these."""
+    from hazardline.ingest.card import CARD_NAME, card_of
+    from hazardline.ingest.croissant import CROISSANT_NAME, croissant_of  # takes two seconds to import
+
+    roots = ", ".join(f"{source.root} ({source.source})" for source in version.sources)
+    description = f"Traffic-safety clips, ingested by hazardline from {roots}."
+    texts = {
+        CARD_NAME: card_of(version, report, description, report.labels_by_source).encode(),
+        CROISSANT_NAME: (json.dumps(croissant_of(version, description), indent=2, ensure_ascii=False) + "\n").encode(),
+    }
+    more = {name: StoredFile(size_bytes=len(text), sha256=sha256_bytes(text)) for name, text in texts.items()}
+    described = version.model_copy(update={"files": {**version.files, **more}})
+    store.add(described, files, texts)
+    return described
 
 
 def default_name(config: IngestConfig, report: IngestReport) -> str:
