@@ -164,8 +164,7 @@ class _Seeker:
 
     def _decoded(self, places: list[int]) -> Iterator[VideoFrame]:
         """Frames, among them those of the packets at `places` that the decoder still holds or was not given yet."""
-        for place in places:
-            key = self._key_before(place)
+        for place, key in zip(places, self._entries_to(places), strict=True):
             if key > self._fed:
                 yield from self._drain()
                 self._decoder.flush_buffers()
@@ -174,6 +173,16 @@ class _Seeker:
             while self._fed <= place:
                 yield from self._feed(self._fed, is_wanted=self._fed in (key, place))
         yield from self._drain()
+
+    def _entries_to(self, places: list[int]) -> list[int]:
+        """For each place the key frame at which decoding is taken up, early enough for the places behind it."""
+        keys: list[int] = []
+        for place in reversed(places):
+            key = self._key_before(place)
+            if keys and keys[-1] <= place:
+                key = min(key, keys[-1])
+            keys.append(key)
+        return keys[::-1]
 
     def _key_before(self, place: int) -> int:
         """Where to take up decoding for `place`: what is shown before a key frame may refer to what is before it."""
