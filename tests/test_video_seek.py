@@ -98,12 +98,12 @@ CODECS = {
     "png": ("png", {}, None),
 }
 CONTAINERS = {
-    "mp4": "h264 h264_b h264_pyramid h264_open_gop h264_interlaced hevc hevc_open_gop mpeg4 mpeg4_b mjpeg vp9 av1".split(),
-    "mkv": ["h264_b", "h264_open_gop", "hevc_open_gop", "mpeg4_b", "mpeg2_b", "mjpeg", "vp8", "vp9", "ffv1"],
-    "ts": ["h264", "h264_b", "h264_open_gop", "hevc_open_gop", "mpeg2_b"],
-    "avi": ["h264", "mpeg4", "msmpeg4", "mjpeg", "ffv1", "png"],
+    "mp4": "h264 h264_b h264_pyramid h264_open_gop h264_interlaced hevc hevc_open_gop mpeg4 mpeg4_b mjpeg vp9 av1",
+    "mkv": "h264_b h264_open_gop hevc_open_gop mpeg4_b mpeg2_b mjpeg vp8 vp9 ffv1",
+    "ts": "h264 h264_b h264_open_gop hevc_open_gop mpeg2_b",
+    "avi": "h264 mpeg4 msmpeg4 mjpeg ffv1 png",
 }
-CASES = [(container, codec) for container, codecs in CONTAINERS.items() for codec in codecs]
+CASES = [(container, codec) for container, codecs in CONTAINERS.items() for codec in codecs.split()]
 
 
 def _write(path: Path, codec: str, gop_size: int, times_s: list[float] | None = None, num_frames: int = 60) -> Path:
@@ -334,9 +334,9 @@ def test_random_damage_never_escapes_and_never_changes_a_frame(tmp_path: Path) -
     path = _write(tmp_path / "a.mp4", "h264_b", 12, num_frames=30)
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     equal = refused = 0
-    for _ in range(100):
+    for _ in range(60):
         data = bytearray(whole)
-        for at in rng.integers(0, len(data), rng.integers(1, 6)):
+        for at in rng.integers(0, len(data), rng.integers(1, 60)):
             data[at] = rng.integers(0, 256)
         path.write_bytes(data)
         try:
