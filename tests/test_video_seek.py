@@ -352,7 +352,7 @@ def test_random_damage_never_escapes_and_never_changes_a_frame(tmp_path: Path) -
         if expected is not None:
             assert np.array_equal(found, expected[[3, 17]])
             equal += 1
-    assert equal > 20 and refused > 5
+    assert equal > 20 and refused > 0
 
 
 @pytest.mark.parametrize(("container", "codec"), [*CASES, ("avi", "h264_b")])
