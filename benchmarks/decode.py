@@ -47,6 +47,7 @@ class Case:
     """One clip and the frames wanted of it."""
 
     path: Path
+    info: video.VideoInfo
     variant: str
     window_s: float
     times_s: list[float]
@@ -60,6 +61,11 @@ class Case:
     every frame is referred to."""
     num_keys: int
 
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the clip."""
+        return self.info.width_px, self.info.height_px
+
 
 def make_case(path: Path, variant: str, limit_s: float, count: int, rate_hz: float | None = None) -> Case:
     """Choose frames evenly, the first and the last of the window among them; at `rate_hz` if it is given."""
@@ -68,7 +74,8 @@ def make_case(path: Path, variant: str, limit_s: float, count: int, rate_hz: flo
     order = sorted(range(len(packets)), key=lambda place: packets[place].pts)
     first = packets[order[0]]
     shown_s = [float((packets[place].pts - first.pts) * first.time_base) for place in order]
-    window_s = min(limit_s, video.probe(path).duration_s)
+    info = video.probe(path)
+    window_s = min(limit_s, info.duration_s)
     num_frames = sum(time_s < window_s for time_s in shown_s)
     if rate_hz is None:
         numbers = [round(k) for k in np.linspace(0, num_frames - 1, count)]
@@ -83,7 +90,7 @@ def make_case(path: Path, variant: str, limit_s: float, count: int, rate_hz: flo
         key = max(k for k in range(place + 1) if packets[k].is_keyframe)
         chain.update(range(key, place + 1))
     keys = sum(p.is_keyframe for p in packets[:num_frames])
-    return Case(path, variant, window_s, times_s, numbers, num_frames, len(chain), keys)
+    return Case(path, info, variant, window_s, times_s, numbers, num_frames, len(chain), keys)
 
 
 def cases(media: Path | None, folder: Path) -> Iterator[Case]:
@@ -157,7 +164,8 @@ def write_h264(path: Path, rate: Fraction, pictures: Iterator[av.VideoFrame], go
         stream = sink.add_stream("libx264", rate=rate, options={"preset": "medium", "crf": "23"})
         stream.pix_fmt, stream.gop_size = "yuv420p", gop_size
         for index, picture in enumerate(pictures):
-            stream.width, stream.height = picture.width, picture.height
+            if index == 0:
+                stream.width, stream.height = picture.width, picture.height
             frame = picture.reformat(format="yuv420p")
             frame.pts, frame.time_base, frame.pict_type = index, 1 / rate, 0
             sink.mux(stream.encode(frame))
@@ -173,10 +181,8 @@ def whole(size: tuple[int, int] | None) -> Way:
     """All frames of the window as RGB, one after the other."""
 
     def decode(case: Case) -> None:
-        info = video.probe(case.path)
-        width_px, height_px = size or (info.width_px, info.height_px)
-        max_s = None if case.window_s >= info.duration_s else case.window_s
-        for _ in video.frames(case.path, info.fps, width_px, height_px, max_s):
+        max_s = None if case.window_s >= case.info.duration_s else case.window_s
+        for _ in video.frames(case.path, case.info.fps, *(size or case.size_px), max_s):
             pass
 
     return decode
@@ -186,9 +192,7 @@ def sought(size: tuple[int, int] | None) -> Way:
     """`video.at`."""
 
     def decode(case: Case) -> Frames | None:
-        info = video.probe(case.path)
-        width_px, height_px = size or (info.width_px, info.height_px)
-        found = video.at(case.path, case.times_s, width_px, height_px)
+        found = video.at(case.path, case.times_s, *(size or case.size_px))
         return None if size else found
 
     return decode
@@ -314,7 +318,6 @@ def neighbours(case: Case) -> Callable[[Frames], dict[str, Any]]:
 def row_of(case: Case, num_rounds: int) -> dict[str, Any]:
     """One clip in all ways."""
     ways = measure(case, num_rounds)
-    info = video.probe(case.path)
 
     def ratio(slow: str, fast: str) -> float | None:
         if not {"cpu_ms"} <= ways[slow].keys() & ways[fast].keys():
@@ -324,9 +327,9 @@ def row_of(case: Case, num_rounds: int) -> dict[str, Any]:
     return {
         "clip": case.path.stem,
         "variant": case.variant,
-        "codec": info.codec,
-        "size_px": [info.width_px, info.height_px],
-        "fps": round(info.fps, 3),
+        "codec": case.info.codec,
+        "size_px": list(case.size_px),
+        "fps": round(case.info.fps, 3),
         "window_s": round(case.window_s, 2),
         "frames_in_window": case.num_frames,
         "key_frames_in_window": case.num_keys,
