@@ -113,7 +113,7 @@ def read_index(path: Path, container: InputContainer, stream: VideoStream, info:
 
 
 def check_packets(path: Path) -> VideoInfo:
-    """Whether a file holds what it promises, by reading its packets: some hundred times faster than decoding.
+    """Whether a file holds what it promises, by reading its packets: tens of times faster than decoding.
 
     Missing frames, a wrong duration, time stamps that run backwards and the lack of any key frame are found; damage
     inside a packet is not.
