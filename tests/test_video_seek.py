@@ -336,7 +336,7 @@ def test_random_damage_never_escapes_and_never_changes_a_frame(tmp_path: Path) -
     equal = refused = 0
     for _ in range(60):
         data = bytearray(whole)
-        for at in rng.integers(0, len(data), rng.integers(1, 60)):
+        for at in rng.integers(0, len(data), rng.integers(1, 50)):
             data[at] = rng.integers(0, 256)
         path.write_bytes(data)
         try:
@@ -352,7 +352,7 @@ def test_random_damage_never_escapes_and_never_changes_a_frame(tmp_path: Path) -
         if expected is not None:
             assert np.array_equal(found, expected[[3, 17]])
             equal += 1
-    assert equal > 20 and refused > 0
+    assert equal >= 10 and refused >= 10  # both kinds of damage were met
 
 
 @pytest.mark.parametrize(("container", "codec"), [*CASES, ("avi", "h264_b")])
