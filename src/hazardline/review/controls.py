@@ -21,7 +21,7 @@ Kind = Literal["recognition", "text", "fields", "times"]
 
 
 def kind_of(task: Task) -> Kind:
-    """How a task is reviewed: its own choice, a verdict with a correction, a choice a field, or marks on the timeline."""
+    """How a task is reviewed: by its own choice, a verdict with a correction, a choice a field, or marks in time."""
     if task == "crash_recognition":
         return "recognition"
     if task == CLASSIFICATION:
