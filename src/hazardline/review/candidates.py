@@ -13,7 +13,15 @@ from hazardline.ingest.report import dataset_digest
 from hazardline.review.document import LeftOut, ReviewClip, ReviewPair, SceneField
 from hazardline.suites import ALL_PROMPTS, CRASHCHAT, Suite, suite_of
 from hazardline.tables import ASSIGNMENT, QA, SCENES, read_table
-from hazardline.tasks import Task, format_interval, format_point, parse_interval, parse_point, parse_recognition
+from hazardline.tasks import (
+    NEGATIVE_ANSWERS,
+    Task,
+    format_interval,
+    format_point,
+    parse_interval,
+    parse_point,
+    parse_recognition,
+)
 
 TEXT_COLUMNS: dict[Task, SceneField] = {
     "crash_description": "description",
@@ -121,7 +129,8 @@ def _pair(row: Mapping[str, Any], pair: Mapping[str, Any]) -> ReviewPair:
     elif task == "crash_recognition":
         is_of_scene = parse_recognition(answer) == (row["label"] == "crash")
     elif task in TEXT_COLUMNS:
-        is_of_scene = answer == (row[TEXT_COLUMNS[task]] or "").strip()
+        is_fixed = answer == NEGATIVE_ANSWERS.get(task)
+        is_of_scene = not is_fixed and answer == (row[TEXT_COLUMNS[task]] or "").strip()
     else:
         is_of_scene = False
     return ReviewPair(

@@ -92,5 +92,9 @@ class ReviewSample(Document):
     clips: tuple[ReviewClip, ...]
 
     def sample_id(self) -> str:
-        """What the tasks of this sample carry, so that another sample's export is noticed."""
-        return self.digest()[:16]
+        """What the tasks of this sample carry, so that another sample's export is noticed.
+
+        It does not depend on where the media lie.
+        """
+        clips = tuple(clip.model_copy(update={"media": ""}) for clip in self.clips)
+        return self.model_copy(update={"clips": clips}).digest()[:16]

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
+
 from hazardline.evaluate.report.charts import COLOURS, _figure, _styled, _svg
 from hazardline.review.review_document import Acceptance, AgreementFigure
 
@@ -12,8 +14,7 @@ def acceptance_chart(rows: Sequence[Acceptance]) -> str:
     shown = [row for row in rows if row.rate is not None]
     figure, axes = _figure(7.4, 0.8 + 0.34 * max(len(shown), 1))
     for place, row in enumerate(reversed(shown)):
-        axes.plot([row.low, row.high], [place, place], color=COLOURS["candidate"], linewidth=1.6)
-        axes.plot([row.rate], [place], "o", color=COLOURS["candidate"], markersize=4)
+        _interval(axes, place, row.rate, row.low, row.high, COLOURS["candidate"])
     labels = [
         f"{row.task.replace('_', ' ')} ({row.num_accepted} of {row.num_accepted + row.num_refused})" for row in shown
     ]
@@ -30,14 +31,18 @@ def kappa_chart(rows: Sequence[AgreementFigure]) -> str:
     figure, axes = _figure(7.4, 0.9 + 0.3 * max(len(shown), 1))
     colours = {"reviewers": COLOURS["candidate"], "annotation": COLOURS["ceiling"]}
     for place, row in enumerate(reversed(shown)):
-        axes.plot([row.figure.low, row.figure.high], [place, place], color=colours[row.between], linewidth=1.6)
-        axes.plot([row.figure.value], [place], "o", color=colours[row.between], markersize=4)
+        _interval(axes, place, row.figure.value, row.figure.low, row.figure.high, colours[row.between])
     axes.axvline(0.0, linewidth=1, alpha=0.5, color=COLOURS["constant"])
-    labels = [_who(row) for row in shown]
-    axes.set_yticks(range(len(shown)), labels[::-1])
+    axes.set_yticks(range(len(shown)), [_who(row) for row in reversed(shown)])
     axes.set(xlim=(-1.0, 1.02), ylim=(-0.6, max(len(shown), 1) - 0.4), xlabel="Cohen's kappa")
     axes.grid(axis="x", alpha=0.2)
-    return _svg(figure, "Cohen's kappa by topic")
+    return _svg(figure, "kappa by topic")
+
+
+def _interval(axes: Axes, place: int, value: float | None, low: float | None, high: float | None, colour: str) -> None:
+    assert value is not None and low is not None and high is not None, "undefined figures are not drawn"
+    axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
+    axes.plot([value], [place], "o", color=colour, markersize=4)
 
 
 def _who(row: AgreementFigure) -> str:
