@@ -7,7 +7,6 @@ the conflict is named. The corrections of one clip are applied together or not a
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -16,8 +15,10 @@ from pydantic import Field
 from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.files import write_jsonl
+from hazardline.ingest.adapter import Candidate
+from hazardline.ingest.checks import check_annotation, check_times
 from hazardline.ingest.lines import read_lines
-from hazardline.native import Label
+from hazardline.native import Label, Times
 from hazardline.review.document import FieldValue, SceneField
 from hazardline.review.verdict import How
 from hazardline.tasks import ALL_TASKS, Task
@@ -140,17 +141,10 @@ def _fits(field: str, value: FieldValue) -> bool:
 
 
 def _inconsistency(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The first column that contradicts another one: what ingest would put into quarantine."""
-    times = [(name, row[name]) for name in TIME_FIELDS if row[name] is not None]
-    is_crash = row["label"] == "crash"
-    if is_crash and row["crash_start_s"] is None:
+    """A column that contradicts another one, by the checks of ingest: there the clip would go into quarantine."""
+    if row["label"] == "crash" and row["crash_start_s"] is None:
         return "crash_start_s", "a crash without its start"
-    if not is_crash and (row["crash_start_s"] is not None or row["crash_end_s"] is not None):
-        return "label", f"crash times on a clip labelled {row['label']}"
-    for name, time_s in times:
-        if time_s > row["duration_s"] + 1 / row["fps"]:
-            return name, f"{time_s} in a clip of {row['duration_s']:.2f} s"
-    for (first, before), (second, after) in pairwise(times):
-        if before > after or (before == after and first == "crash_start_s"):
-            return first, f"{before} is not before {second} {after}"
-    return None
+    times = Times(**{name: row[name] for name in Times.model_fields})
+    clip = Candidate(CORRECTIONS_NAME, row["clip_id"], row["video_uri"], row["label"], row["source"], times)
+    fault = check_annotation(clip) or check_times(clip, row["duration_s"], row["fps"])
+    return None if fault is None else ("times", fault.detail)

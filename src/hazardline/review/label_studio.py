@@ -85,9 +85,7 @@ def push(folder: Path, client: Any, url: str, title: str, num_reviewers: int = 1
             raise UserError(
                 f"{url}: the project {title!r} has another labeling configuration than {folder}; give another --project"
             )
-        present = {
-            (task.data.get(SAMPLE_KEY), task.data.get("clip_id")) for task in client.tasks.list(project=project.id)
-        }
+        present = _present(client, project.id)
         missing = [task for task in tasks if (task["data"][SAMPLE_KEY], task["data"]["clip_id"]) not in present]
         for start in range(0, len(missing), _BATCH):
             client.projects.import_tasks(id=project.id, request=missing[start : start + _BATCH])
@@ -111,6 +109,16 @@ def pull(client: Any, url: str, title: str, out: Path) -> int:
                 raise UserError(f"{url}: the export has more than {MAX_EXPORT_BYTES} bytes; export fewer tasks by hand")
     write_atomic(out, bytes(data))
     return len(data)
+
+
+def _present(client: Any, project_id: int) -> set[tuple[Any, Any]]:
+    """Sample and clip of every task of a project."""
+    found: dict[int, tuple[Any, Any]] = {}
+    for task in client.tasks.list(project=project_id):
+        if task.id in found:  # a server that knows no pages gives the first one again and again
+            break
+        found[task.id] = task.data.get(SAMPLE_KEY), task.data.get("clip_id")
+    return set(found.values())
 
 
 def _project(client: Any, title: str) -> Any | None:
