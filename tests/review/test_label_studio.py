@@ -20,7 +20,8 @@ import pytest
 from hazardline.environment import LABEL_STUDIO_KEY
 from hazardline.errors import UserError
 from hazardline.review.collect import collect
-from hazardline.review.label_studio import connect, pull, push
+from hazardline.review.document import ReviewSample
+from hazardline.review.label_studio import connected, pull, push
 from hazardline.review.media import MediaPlan
 from hazardline.review.project import read_project, read_tasks, write_project
 from hazardline.review.results import write_results
@@ -33,12 +34,12 @@ REAL_SERVER = "HAZARDLINE_LABEL_STUDIO"
 def test_without_the_sdk_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "label_studio_sdk", None)
     with pytest.raises(UserError, match=r"pip install 'hazardline\[review\]'"):
-        connect("http://127.0.0.1:1")
+        connected("http://127.0.0.1:1").__enter__()
 
 
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(UserError, match=r"expected the http\(s\) address"):
-        connect("file:///etc/passwd")
+        connected("file:///etc/passwd").__enter__()
 
 
 @pytest.fixture
@@ -49,13 +50,18 @@ def sdk(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
+def client(server: Server) -> Iterator[Any]:
+    with connected(server.url) as found:
+        yield found
+
+
+@pytest.fixture
 def server(sdk: Any) -> Iterator[Server]:
     with running() as found:
         yield found
 
 
-def test_a_push_fills_a_project_and_may_be_repeated(server: Server, sdk: Any, crash_project: Path) -> None:
-    client = connect(server.url)
+def test_a_push_fills_a_project_and_may_be_repeated(server: Server, client: Any, sdk: Any, crash_project: Path) -> None:
     config, tasks = read_tasks(crash_project)
     pushed = push(crash_project, client, server.url, "a review", num_reviewers=2)
     assert (pushed.num_created, pushed.num_present) == (len(tasks), 0)
@@ -83,8 +89,9 @@ def _check_shapes(bodies: list[tuple[str, Any]], sdk: Any) -> None:
         sdk.ImportApiRequest.model_validate({**task, "predictions": predictions})
 
 
-def test_another_configuration_is_not_overwritten(server: Server, crash_project: Path, image_project: Path) -> None:
-    client = connect(server.url)
+def test_another_configuration_is_not_overwritten(
+    server: Server, client: Any, crash_project: Path, image_project: Path
+) -> None:
     push(crash_project, client, server.url, "a review")
     with pytest.raises(UserError, match="another labeling configuration"):
         push(image_project, client, server.url, "a review")
@@ -94,8 +101,7 @@ def test_another_configuration_is_not_overwritten(server: Server, crash_project:
         push(crash_project, client, server.url, "a review")
 
 
-def test_a_pull_is_what_import_reads(server: Server, crash_project: Path, tmp_path: Path) -> None:
-    client = connect(server.url)
+def test_a_pull_is_what_import_reads(server: Server, client: Any, crash_project: Path, tmp_path: Path) -> None:
     push(crash_project, client, server.url, "a review")
     size = pull(client, server.url, "a review", tmp_path / "export.json")
     assert size == (tmp_path / "export.json").stat().st_size
@@ -110,9 +116,8 @@ def test_a_pull_is_what_import_reads(server: Server, crash_project: Path, tmp_pa
     [(401, "the key in the environment"), (403, "may not do this"), (404, "Enterprise"), (500, "server's log")],
 )
 def test_what_the_server_refuses_is_one_line(
-    server: Server, status: int, message: str, crash_project: Path, tmp_path: Path
+    server: Server, client: Any, status: int, message: str, crash_project: Path, tmp_path: Path
 ) -> None:
-    client = connect(server.url)
     push(crash_project, client, server.url, "a review")
     server.fail_with, server.fail_on = status, "export"
     with pytest.raises(UserError, match=message) as caught:
@@ -123,17 +128,17 @@ def test_what_the_server_refuses_is_one_line(
 
 def test_a_wrong_key_no_key_and_no_server(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(LABEL_STUDIO_KEY, "wrong")
-    with pytest.raises(UserError, match="401"):
-        pull(connect(server.url), server.url, "x", tmp_path / "x")
+    with pytest.raises(UserError, match="401"), connected(server.url) as client:
+        pull(client, server.url, "x", tmp_path / "x")
     monkeypatch.delenv(LABEL_STUDIO_KEY)
     with pytest.raises(UserError, match="HAZARDLINE_LABEL_STUDIO_KEY is not set"):
-        connect(server.url)
+        connected(server.url).__enter__()
     monkeypatch.setenv(LABEL_STUDIO_KEY, KEY)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(UserError, match="cannot be reached"):
-            pull(connect(url), url, "x", tmp_path / "x")
+        with pytest.raises(UserError, match="cannot be reached"), connected(url) as client:
+            pull(client, url, "x", tmp_path / "x")
 
 
 # the real server
@@ -180,7 +185,11 @@ def test_a_round_trip_through_the_real_server(
     """Two reviewers, one of them through the API with corrections; both export formats say the same."""
     write_project(crash_inputs, tmp_path / "project", 8, 0, MediaPlan("copy"))
     sample, (_, tasks) = read_project(tmp_path / "project"), read_tasks(tmp_path / "project")
-    client = connect(real_url)
+    with connected(real_url) as client:
+        _review_on(client, real_url, tmp_path, sample, tasks)
+
+
+def _review_on(client: Any, real_url: str, tmp_path: Path, sample: ReviewSample, tasks: list[dict[str, Any]]) -> None:
     pushed = push(tmp_path / "project", client, real_url, "round trip", num_reviewers=2)
     assert pushed.num_created == len(tasks)
     assert push(tmp_path / "project", client, real_url, "round trip").num_created == 0

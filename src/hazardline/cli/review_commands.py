@@ -56,9 +56,10 @@ def push_project(
     num_reviewers: Annotated[int, typer.Option(min=1, help="Reviewers a clip; of a new project.")] = 1,
 ) -> None:
     """Put the tasks into a project of a Label Studio server; those that are there already stay."""
-    from hazardline.review.label_studio import connect, push
+    from hazardline.review.label_studio import connected, push
 
-    pushed = push(project, connect(url), url, title, num_reviewers)
+    with connected(url) as client:
+        pushed = push(project, client, url, title, num_reviewers)
     typer.echo(f"project {pushed.project_id}: {pushed.num_created} tasks new, {pushed.num_present} were there")
 
 
@@ -69,9 +70,11 @@ def pull_export(
     out: Annotated[Path, typer.Option("--out", help="File to write.")],
 ) -> None:
     """Fetch what reviewers have submitted as an export in Label Studio's JSON."""
-    from hazardline.review.label_studio import connect, pull
+    from hazardline.review.label_studio import connected, pull
 
-    typer.echo(f"wrote {out}: {pull(connect(url), url, title, out)} bytes")
+    with connected(url) as client:
+        size = pull(client, url, title, out)
+    typer.echo(f"wrote {out}: {size} bytes")
 
 
 @app.command("import")

@@ -29,8 +29,9 @@ class Pushed:
     num_present: int
 
 
-def connect(url: str) -> Any:
-    """A client of the SDK, with the key of the environment.
+@contextmanager
+def connected(url: str) -> Iterator[Any]:
+    """A client of the SDK with the key of the environment; its connections are closed at the end.
 
     Raises:
         UserError: the SDK is not installed, there is no key, or the address is none.
@@ -50,8 +51,11 @@ def connect(url: str) -> Any:
             f"{environment.LABEL_STUDIO_KEY} is not set; put an access token of your Label Studio account there (user "
             "interface: Account & Settings)"
         )
-    with _mended(url):
-        return sdk.LabelStudio(base_url=url.rstrip("/"), api_key=key, timeout=_TIMEOUT_S)
+    httpx = importlib.import_module("httpx")
+    with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True) as http:
+        with _mended(url):
+            client = sdk.LabelStudio(base_url=url.rstrip("/"), api_key=key, httpx_client=http)
+        yield client
 
 
 def push(folder: Path, client: Any, url: str, title: str, num_reviewers: int = 1) -> Pushed:
@@ -61,7 +65,7 @@ def push(folder: Path, client: Any, url: str, title: str, num_reviewers: int = 1
 
     Args:
         folder: of `review sample`.
-        client: of `connect`.
+        client: of `connected`.
         url: for messages.
         title: of the project.
         num_reviewers: annotations that a task waits for, in a new project.
