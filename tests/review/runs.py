@@ -32,7 +32,8 @@ def crash_scenes(num: int = 6) -> list[dict[str, Any]]:
     rows = []
     for number in range(num):
         source = "native" if number % 2 else "nexar"
-        times = {"pre_crash_start_s": 2.04, "crash_start_s": 3.21 + number / 10, "crash_end_s": 4.86 + number / 10}
+        later_s = number % 20 / 10
+        times = {"pre_crash_start_s": 2.04, "crash_start_s": 3.21 + later_s, "crash_end_s": 4.86 + later_s}
         text = {"prevention": "Keep a safe distance." if number % 2 else None}
         rows.append(scene(f"crash-{number:02}", "crash", source=source, fps=30.0, num_frames=240, **times, **text))
         rows.append(scene(f"near-{number:02}", "near_miss", source=source))
