@@ -14,7 +14,7 @@ from hazardline.ingest.checks import check_annotation, check_times
 from hazardline.ingest.report import REPORT_NAME, Decoder, IngestReport, dataset_digest
 from hazardline.native import Times
 from hazardline.progress import SilentReporter
-from hazardline.review.apply import APPLIED_NAME, Applied, Rules, decide, write_corrected
+from hazardline.review.apply import APPLIED_NAME, Applied, decide, write_corrected
 from hazardline.review.corrections import (
     CORRECTIONS_NAME,
     Correction,
@@ -26,6 +26,7 @@ from hazardline.review.corrections import (
 from hazardline.review.media import MediaPlan
 from hazardline.review.project import read_project, read_tasks, write_project
 from hazardline.review.results import write_results
+from hazardline.review.verdict import Rules
 from hazardline.synthesize.config import SynthesizeConfig
 from hazardline.synthesize.stage import run as synthesize
 from hazardline.tables import DECISIONS, QA, SCENES, read_table
@@ -185,10 +186,10 @@ class Line:
         write_project(self.inputs, root / "project", 100, 0, MediaPlan())
         self.root, self.sample, self.tasks = root, read_project(root / "project"), read_tasks(root / "project")[1]
 
-    def reviewed(self, name: str, reviewers: dict[int, Change], rules: Rules) -> Applied:
+    def reviewed(self, name: str, reviewers: dict[int, Change], rules: Rules, label: Any = None) -> Applied:
         path = write(self.root / f"{name}.json", export(self.tasks, reviewers))
         write_results(self.sample, [path], self.root / f"{name}-results", keep_names=True, num_resamples=100)
-        decided = decide(self.sample, read_table(DECISIONS, self.root / f"{name}-results"), rules)
+        decided = decide(self.sample, read_table(DECISIONS, self.root / f"{name}-results"), rules, label)
         return write_corrected(self.inputs["ingest"], self.sample, decided, self.root / name)
 
     def scene(self, name: str, clip_id: str) -> dict[str, Any]:
@@ -261,7 +262,7 @@ def test_no_crash_needs_a_label(line: Line) -> None:
     report = line.reviewed("open-label", {1: change}, Rules())
     assert [item.reason for item in report.unresolved] == ["needs_label"]
     assert line.scene("open-label", "crash-01")["label"] == "crash"
-    given = line.reviewed("near", {1: change}, Rules(no_crash_label="near_miss"))
+    given = line.reviewed("near", {1: change}, Rules(), "near_miss")
     row = line.scene("near", "crash-01")
     assert (row["label"], row["crash_start_s"], row["crash_end_s"], row["description"]) == (
         "near_miss",

@@ -8,10 +8,10 @@ import pytest
 
 from hazardline.hazardnet import format_classification, parse_classification
 from hazardline.review.decide import Judge, Outcome
-from hazardline.review.document import ReviewClip, ReviewSample
 from hazardline.review.export_file import Annotation
 from hazardline.review.labeling_tasks import prefilled, suite_named
 from hazardline.review.project import read_project
+from hazardline.review.sample_document import ReviewClip, ReviewSample
 from tests.review.reviewers import choice, mark, replaced, text
 
 Change = Callable[[list[dict[str, Any]]], list[Any]]

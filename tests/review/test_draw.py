@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hazardline.errors import UserError
-from hazardline.review.document import ReviewClip, ReviewPair
 from hazardline.review.draw import draw, strata_of
+from hazardline.review.sample_document import ReviewClip, ReviewPair
 from hazardline.tasks import TASKS, Task
 
 

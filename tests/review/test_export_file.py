@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hazardline.errors import UserError
 from hazardline.review import export_file
 from hazardline.review.collect import Collected, collect
-from hazardline.review.document import ReviewSample
 from hazardline.review.export_file import ExportedTask, read_export
 from hazardline.review.problems import ReviewProblem
 from hazardline.review.project import read_project, read_tasks
+from hazardline.review.sample_document import ReviewSample
 from tests.review.reviewers import annotation, as_it_is, export, write
 
 

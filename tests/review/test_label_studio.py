@@ -20,11 +20,11 @@ import pytest
 from hazardline.environment import LABEL_STUDIO_KEY
 from hazardline.errors import UserError
 from hazardline.review.collect import collect
-from hazardline.review.document import ReviewSample
 from hazardline.review.label_studio import connected, pull, push
 from hazardline.review.media import MediaPlan
 from hazardline.review.project import read_project, read_tasks, write_project
 from hazardline.review.results import write_results
+from hazardline.review.sample_document import ReviewSample
 from tests.review.label_studio_server import KEY, Server, running
 from tests.review.reviewers import choice, mark, replaced, text
 

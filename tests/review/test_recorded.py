@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hazardline.review.collect import collect
-from hazardline.review.document import ReviewSample
+from hazardline.review.sample_document import ReviewSample
 from tests.review.reviewers import annotation, as_it_is, export, json_min
 
 RECORDED = Path(__file__).parent / "recorded"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hazardline.review.verdict import Verdict, verdicts
+from hazardline.review.verdict import Rules, Verdict, verdicts
 
 
 def row(reviewer: str, decision: str, corrected: str | None = None, start_s: float | None = None) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def row(reviewer: str, decision: str, corrected: str | None = None, start_s: flo
 
 
 def decided(*rows: dict[str, Any], **rules: Any) -> Verdict:
-    (found,) = verdicts(rows, **rules)
+    (found,) = verdicts(rows, Rules(**rules))
     return found
 
 
@@ -78,6 +78,18 @@ def test_an_adjudicator_ends_a_disagreement() -> None:
     assert found.chosen is not None and found.chosen["corrected_answer"] == "z"
     undecided = decided(*said("correct", "wrong"), row("chief", "unclear"), adjudicator="chief")
     assert undecided.reason == "tie"
+
+
+def test_who_adds_no_mark_where_another_does_has_voted() -> None:
+    """Three saw the clip; silence is a vote against a new mark."""
+    seen = said("correct", "correct", "correct")
+    mine, yours = (row(f"r{number}", "added", start_s=1.0) for number in (0, 1))
+    _, alone = verdicts([*seen, mine])
+    assert (alone.outcome, alone.reason, alone.is_added) == ("open", "not_confirmed", True)
+    _, both = verdicts([*seen, mine, yours])
+    assert (both.outcome, both.how, both.reviewers) == ("corrected", "majority", ("r0", "r1"))
+    (single,) = verdicts([mine])
+    assert (single.outcome, single.how) == ("corrected", "single")
 
 
 def test_too_few_reviewers_change_nothing() -> None:

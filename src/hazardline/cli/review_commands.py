@@ -119,15 +119,16 @@ def apply_review(
     ] = None,
 ) -> None:
     """Write ingest's folder anew with the corrections that reviewers agree on; the rest is listed."""
-    from hazardline.review.apply import Rules, decide, write_corrected
+    from hazardline.review.apply import decide, write_corrected
     from hazardline.review.project import read_project
+    from hazardline.review.verdict import Rules
     from hazardline.tables import DECISIONS, read_table
 
     if no_crash_label not in (None, "near_miss", "normal"):
         raise UserError(f"--no-crash-label {no_crash_label}: expected near_miss or normal")
     sampled = read_project(project)
     label: Any = no_crash_label
-    decided = decide(sampled, read_table(DECISIONS, decisions), Rules(adjudicator, min_reviewers, tolerance_s, label))
+    decided = decide(sampled, read_table(DECISIONS, decisions), Rules(adjudicator, min_reviewers, tolerance_s), label)
     applied = write_corrected(_folders(inputs, ("ingest",))["ingest"], sampled, decided, out)
     typer.echo(
         _json(

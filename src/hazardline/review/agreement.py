@@ -9,10 +9,10 @@ from scipy.stats import binomtest
 
 from hazardline.evaluate.scores import TOLERANCE_S, Interval, interval_iou
 from hazardline.review import kappa
-from hazardline.review.document import ReviewSample
 from hazardline.review.ratings import ANNOTATION, Ratings, ratings_by_topic
 from hazardline.review.resampling import ClipBootstrap
 from hazardline.review.review_document import Acceptance, AgreementFigure
+from hazardline.review.sample_document import ReviewSample
 from hazardline.review.verdict import Verdict
 from hazardline.tasks import LOCALIZATION_TASKS, Task
 
@@ -42,7 +42,7 @@ def acceptance(found: Iterable[Verdict]) -> list[Acceptance]:
     """The annotator's acceptance rate by task, with Wilson's interval."""
     by_task: dict[Task, list[Verdict]] = defaultdict(list)
     for verdict in found:
-        if verdict.chosen is None or verdict.chosen["decision"] != "added":
+        if not verdict.is_added:
             by_task[verdict.task].append(verdict)
     rows = []
     for task, members in by_task.items():

@@ -3,13 +3,12 @@
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hazardline.documents import Document
 from hazardline.errors import UserError
-from hazardline.evaluate.scores import TOLERANCE_S
 from hazardline.files import folder_in_making
 from hazardline.ingest.report import REPORT_NAME, IngestReport, counts, dataset_digest
 from hazardline.review.collect import pseudonym
@@ -22,8 +21,8 @@ from hazardline.review.corrections import (
     apply_corrections,
     write_corrections,
 )
-from hazardline.review.document import ReviewSample
-from hazardline.review.verdict import verdicts
+from hazardline.review.sample_document import ReviewSample
+from hazardline.review.verdict import Rules, verdicts
 from hazardline.tables import SCENES, read_table, write_table
 
 APPLIED_NAME = "applied.json"
@@ -58,37 +57,32 @@ class Applied(Document):
     unresolved: tuple[Unresolved, ...]
 
 
-@dataclass(frozen=True)
-class Rules:
-    """How decisions become corrections (see `hazardline.review.verdict.verdicts` and `corrections_of`)."""
+def decide(
+    sample: ReviewSample,
+    decisions: list[dict[str, Any]],
+    rules: Rules | None = None,
+    no_crash_label: NoCrashLabel | None = None,
+) -> Corrected:
+    """Corrections of a sample from rows of the decisions table (see `verdicts` and `corrections_of`).
 
-    adjudicator: str | None = None
-    min_reviewers: int = 1
-    tolerance_s: float = TOLERANCE_S
-    no_crash_label: NoCrashLabel | None = None
-
-
-def decide(sample: ReviewSample, decisions: list[dict[str, Any]], rules: Rules) -> Corrected:
-    """Corrections of a sample from rows of the decisions table.
+    The adjudicator may be given by name where the table holds pseudonyms.
 
     Raises:
         UserError: the adjudicator has decided nothing, or the decisions are of another sample.
     """
-    adjudicator = rules.adjudicator
-    if adjudicator is not None:
+    rules = rules or Rules()
+    if rules.adjudicator is not None:
         known = {row["reviewer"] for row in decisions}
-        adjudicator = next(
-            (name for name in (adjudicator, pseudonym(adjudicator, sample.sample_id())) if name in known), ""
-        )
-        if not adjudicator:
+        names = {rules.adjudicator, pseudonym(rules.adjudicator, sample.sample_id())} & known
+        if not names:
             raise UserError(
                 f"--adjudicator {rules.adjudicator}: has decided nothing; the reviewers are {', '.join(sorted(known))}"
             )
+        rules = replace(rules, adjudicator=names.pop())
     strange = sorted({row["clip_id"] for row in decisions} - {clip.clip_id for clip in sample.clips})
     if strange:
         raise UserError(f"the decisions are of another sample: clip {strange[0]} is not in the project")
-    found = verdicts(decisions, adjudicator, rules.min_reviewers, rules.tolerance_s)
-    return corrections_of(sample, found, rules.no_crash_label)
+    return corrections_of(sample, verdicts(decisions, rules), no_crash_label)
 
 
 def write_corrected(ingest: Path, sample: ReviewSample, decided: Corrected, out: Path) -> Applied:

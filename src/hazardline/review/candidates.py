@@ -10,7 +10,7 @@ from hazardline.errors import UserError
 from hazardline.hazardnet import CLASSIFICATION
 from hazardline.image_file import is_image
 from hazardline.ingest.report import dataset_digest
-from hazardline.review.document import LeftOut, ReviewClip, ReviewPair, SceneField
+from hazardline.review.sample_document import LeftOut, ReviewClip, ReviewPair, SceneField
 from hazardline.suites import ALL_PROMPTS, CRASHCHAT, Suite, suite_of
 from hazardline.tables import ASSIGNMENT, QA, SCENES, read_table
 from hazardline.tasks import (

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hazardline.review.controls import TIMES, choices_of, media_name, texts_of
 from hazardline.review.decide import Decision, Judge, Mark
-from hazardline.review.document import ReviewClip, ReviewSample
 from hazardline.review.export_file import Annotation, ExportedTask, read_export
 from hazardline.review.labeling_tasks import SAMPLE_KEY, suite_named, task_data
 from hazardline.review.problems import Reason, ReviewProblem, shown
+from hazardline.review.sample_document import ReviewClip, ReviewSample
 from hazardline.suites import Suite
 
 

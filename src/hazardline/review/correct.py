@@ -9,7 +9,7 @@ from hazardline.documents import Document
 from hazardline.review.candidates import TEXT_COLUMNS
 from hazardline.review.controls import kind_of
 from hazardline.review.corrections import ANSWER_PREFIX, Correction
-from hazardline.review.document import FieldValue, ReviewClip, ReviewPair, ReviewSample, SceneField
+from hazardline.review.sample_document import FieldValue, ReviewClip, ReviewPair, ReviewSample, SceneField
 from hazardline.review.verdict import Verdict
 from hazardline.tasks import NEGATIVE_ANSWERS, Task
 
@@ -32,13 +32,14 @@ class Unresolved(Document):
         "corrections_differ",
         "no_correction",
         "too_few_reviewers",
+        "not_confirmed",
         "needs_label",
         "no_interval",
         "marks_without_crash",
         "fixed_answer",
         "moot",
     ]
-    """The first five are those of a verdict (`hazardline.review.verdict`). `needs_label`: no crash, but near miss or
+    """Up to `not_confirmed` those of a verdict (`hazardline.review.verdict`). `needs_label`: no crash, but near miss or
     normal? `no_interval`: a crash that nobody marked. `marks_without_crash`: crash marks in a clip that stays without
     one. `fixed_answer`: the answer to a clip without a crash is fixed. `moot`: the clip is no crash any more."""
     reviewers: tuple[str, ...]

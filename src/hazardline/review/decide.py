@@ -7,13 +7,13 @@ from pydantic import ValidationError
 
 from hazardline.hazardnet import CLASSIFICATION, FIELDS, format_classification, parse_classification
 from hazardline.review.controls import LABEL_OF, TIMES, UNSURE, choices_of, correction_name, kind_of, texts_of
-from hazardline.review.document import ReviewClip, ReviewPair
 from hazardline.review.export_file import Annotation, ForeignResult
 from hazardline.review.frames import time_of
 from hazardline.review.labeling_tasks import prefilled_frames
 from hazardline.review.problems import Reason, ReviewProblem, shown
+from hazardline.review.sample_document import ReviewClip, ReviewPair
 from hazardline.suites import Suite
-from hazardline.tasks import LOCALIZATION_TASKS, Task, format_interval, format_point, parse_recognition
+from hazardline.tasks import Task, format_interval, format_point, parse_recognition
 
 MAX_TEXT_LENGTH = 4000
 _MAX_FRAME = 2**31
@@ -236,10 +236,8 @@ class Judge:
         self, task: Task, pair: ReviewPair | None, found: tuple[int, int], prefilled: tuple[int, int] | None
     ) -> tuple[float, float | None]:
         """The times of a range; an end that stands where the annotation's frame was shown has the annotation's time."""
-        if task == LOCALIZATION_TASKS[1]:
-            found = (found[0], found[0])
         shown_at = None if pair is None else prefilled_frames(self.clip, pair)
-        names = ("crash_start", "crash_end") if task == LOCALIZATION_TASKS[0] else ("pre_crash",)
+        names = ("crash_start", "crash_end") if task == "crash_localization" else ("pre_crash",)
         times: list[float] = []
         for place, name in enumerate(names):
             exact = None if pair is None else (pair.start_s, pair.end_s)[place]

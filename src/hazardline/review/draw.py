@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from hazardline.errors import UserError
-from hazardline.review.document import ReviewClip, Stratum
+from hazardline.review.sample_document import ReviewClip, Stratum
 from hazardline.tasks import ALL_TASKS
 
 Cell = tuple[str, str]

@@ -4,8 +4,8 @@ from typing import Any
 
 from hazardline.hazardnet import FIELDS, parse_classification
 from hazardline.review.controls import LABEL_OF, TIMES, choices_of, kind_of, media_name
-from hazardline.review.document import ReviewClip, ReviewPair, ReviewSample
 from hazardline.review.frames import frame_of
+from hazardline.review.sample_document import ReviewClip, ReviewPair, ReviewSample
 from hazardline.suites import CRASHCHAT, SUITES, Suite
 
 NOT_ASKED = "(not asked of this clip)"

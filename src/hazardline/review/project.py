@@ -9,11 +9,11 @@ from typing import Any
 from hazardline.errors import UserError
 from hazardline.files import folder_in_making, write_atomic, write_json
 from hazardline.review.candidates import read_candidates
-from hazardline.review.document import CONFIG_NAME, SAMPLE_NAME, TASKS_NAME, LeftOut, ReviewClip, ReviewSample
 from hazardline.review.draw import draw, strata_of
 from hazardline.review.labeling_config import labeling_config
 from hazardline.review.labeling_tasks import labeling_tasks
 from hazardline.review.media import MediaPlan, place_media
+from hazardline.review.sample_document import CONFIG_NAME, SAMPLE_NAME, TASKS_NAME, LeftOut, ReviewClip, ReviewSample
 
 
 def write_project(

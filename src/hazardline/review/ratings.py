@@ -7,7 +7,7 @@ from typing import Any
 
 from hazardline.hazardnet import CLASSIFICATION, FIELDS
 from hazardline.review.controls import UNSURE, kind_of
-from hazardline.review.document import ReviewSample
+from hazardline.review.sample_document import ReviewSample
 from hazardline.tasks import parse_recognition
 
 ANNOTATION = "annotation"

@@ -11,13 +11,13 @@ from hazardline.evaluate.scores import TOLERANCE_S
 from hazardline.files import folder_in_making, write_atomic
 from hazardline.review.agreement import acceptance, agreement
 from hazardline.review.collect import Collected, annotation_marks, collect
-from hazardline.review.document import ReviewSample
+from hazardline.review.labeling_tasks import suite_named
 from hazardline.review.report.page import render_review
 from hazardline.review.resampling import ClipBootstrap
 from hazardline.review.review_document import PAGE_NAME, REVIEW_NAME, Review
+from hazardline.review.sample_document import ReviewSample
 from hazardline.review.spread import spread
 from hazardline.review.verdict import verdicts
-from hazardline.suites import SUITES
 from hazardline.tables import DECISIONS, MARKS, REVIEW_PROBLEMS, write_table
 
 
@@ -65,7 +65,7 @@ def _nothing(found: Collected) -> str:
 
 
 def _in_order(sample: ReviewSample, found: Collected) -> list[Any]:
-    tasks = [task for suite in SUITES if suite.name == sample.suite for task in suite.tasks]
+    tasks = suite_named(sample.suite).tasks
     return sorted(found.decisions, key=lambda row: (row.clip_id, tasks.index(row.task), row.reviewer))
 
 

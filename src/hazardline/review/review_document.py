@@ -3,7 +3,7 @@
 from typing import Literal
 
 from hazardline.documents import Document
-from hazardline.review.document import Stratum
+from hazardline.review.sample_document import Stratum
 
 REVIEW_NAME = "review.json"
 PAGE_NAME = "report.html"

@@ -9,7 +9,7 @@ from hazardline.evaluate.scores import TOLERANCE_S
 from hazardline.tasks import Task
 
 How = Literal["single", "majority", "adjudicated"]
-OpenReason = Literal["tie", "unclear", "corrections_differ", "no_correction", "too_few_reviewers"]
+OpenReason = Literal["tie", "unclear", "corrections_differ", "no_correction", "too_few_reviewers", "not_confirmed"]
 Row = dict[str, Any]
 """A row of the decisions table."""
 _EPSILON_S = 1e-9
@@ -28,59 +28,85 @@ class Verdict:
     """Those who carry it; of an open one all who said something."""
     chosen: Row | None = None
     """The decision that is followed: one reviewer's own words or times."""
+    is_added: bool = False
+    """About marks that the annotation does not have: there is no answer that could be accepted."""
 
 
-def verdicts(
-    decisions: Iterable[Row], adjudicator: str | None = None, min_reviewers: int = 1, tolerance_s: float = TOLERANCE_S
-) -> list[Verdict]:
-    """One verdict for each clip and task that somebody decided, in the order of the decisions.
+@dataclass(frozen=True)
+class Rules:
+    """How several decisions become one.
 
-    Args:
-        decisions: rows of the decisions table, one for each reviewer, clip and task.
+    Attributes:
         adjudicator: a reviewer whose decision (other than unclear) ends the matter.
         min_reviewers: fewer reviewers decide nothing, unless one is the adjudicator.
         tolerance_s: marks that lie within it of each other say the same (CrashChat's tolerance).
     """
+
+    adjudicator: str | None = None
+    min_reviewers: int = 1
+    tolerance_s: float = TOLERANCE_S
+
+
+def verdicts(decisions: Iterable[Row], rules: Rules | None = None) -> list[Verdict]:
+    """One verdict for each clip and task that somebody decided, in the order of the decisions.
+
+    Args:
+        decisions: rows of the decisions table, one for each reviewer, clip and task.
+        rules: None for the defaults.
+    """
     groups: dict[tuple[str, Task], list[Row]] = defaultdict(list)
+    reviewers: dict[str, set[str]] = defaultdict(set)
     for row in decisions:
         groups[row["clip_id"], row["task"]].append(row)
-    return [_verdict(key, rows, adjudicator, min_reviewers, tolerance_s) for key, rows in groups.items()]
+        reviewers[row["clip_id"]].add(row["reviewer"])
+    return [_Vote(key, rows, len(reviewers[key[0]]), rules or Rules()).verdict() for key, rows in groups.items()]
 
 
-def _verdict(
-    key: tuple[str, Task], rows: list[Row], adjudicator: str | None, min_reviewers: int, tolerance_s: float
-) -> Verdict:
-    final = [row for row in rows if row["reviewer"] == adjudicator and row["decision"] != "unclear"]
-    if final:
-        return _follow(key, final, "adjudicated")
-    if len(rows) < min_reviewers:
-        return _open(key, rows, "too_few_reviewers")
-    how: How = "single" if len(rows) == 1 else "majority"
-    correct = [row for row in rows if row["decision"] == "correct"]
-    against = [row for row in rows if row["decision"] in ("wrong", "added")]
-    if len(correct) > len(rows) / 2:
-        return Verdict(*key, "accepted", how, None, _names(correct))
-    if len(against) > len(rows) / 2:
-        agreeing = _largest_agreement(against, tolerance_s)
-        if len(agreeing) > len(rows) / 2:
-            return _follow(key, agreeing, how)
-        has_correction = any(row["corrected_answer"] is not None for row in against)
-        return _open(key, rows, "corrections_differ" if has_correction else "no_correction")
-    return _open(key, rows, "tie" if correct or against else "unclear")
+class _Vote:
+    """The decisions about one answer. Who saw the clip and added no mark where another did has voted against it."""
 
+    def __init__(self, key: tuple[str, Task], rows: list[Row], num_of_clip: int, rules: Rules) -> None:
+        self.key, self.rows, self.rules = key, rows, rules
+        self.is_added = any(row["decision"] == "added" for row in rows)
+        self.num_voters = num_of_clip if self.is_added else len(rows)
 
-def _follow(key: tuple[str, Task], agreeing: list[Row], how: How) -> Verdict:
-    """The first of those who agree is followed (see `_largest_agreement`)."""
-    first = agreeing[0]
-    if first["decision"] == "correct":
-        return Verdict(*key, "accepted", how, None, _names(agreeing))
-    if first["corrected_answer"] is None:
-        return _open(key, agreeing, "no_correction")
-    return Verdict(*key, "corrected", how, None, _names(agreeing), first)
+    def verdict(self) -> Verdict:
+        final = [row for row in self.rows if row["reviewer"] == self.rules.adjudicator and row["decision"] != "unclear"]
+        if final:
+            return self._follow(final, "adjudicated")
+        if self.num_voters < self.rules.min_reviewers:
+            return self._open("too_few_reviewers")
+        correct = [row for row in self.rows if row["decision"] == "correct"]
+        against = [row for row in self.rows if row["decision"] in ("wrong", "added")]
+        if self._is_majority(correct):
+            return self._follow(correct, self._how())
+        if self._is_majority(against):
+            agreeing = _largest_agreement(against, self.rules.tolerance_s)
+            if self._is_majority(agreeing):
+                return self._follow(agreeing, self._how())
+            has_correction = any(row["corrected_answer"] is not None for row in against)
+            return self._open("corrections_differ" if has_correction else "no_correction")
+        if self.is_added:
+            return self._open("not_confirmed")
+        return self._open("tie" if correct or against else "unclear")
 
+    def _is_majority(self, rows: list[Row]) -> bool:
+        return len(rows) > self.num_voters / 2
 
-def _open(key: tuple[str, Task], rows: list[Row], reason: OpenReason) -> Verdict:
-    return Verdict(*key, "open", None, reason, _names(rows))
+    def _how(self) -> How:
+        return "single" if self.num_voters == 1 else "majority"
+
+    def _follow(self, agreeing: list[Row], how: How) -> Verdict:
+        """The first of those who agree is followed (see `_largest_agreement`)."""
+        first = agreeing[0]
+        if first["decision"] == "correct":
+            return Verdict(*self.key, "accepted", how, None, _names(agreeing))
+        if first["corrected_answer"] is None:
+            return self._open("no_correction")
+        return Verdict(*self.key, "corrected", how, None, _names(agreeing), first, self.is_added)
+
+    def _open(self, reason: OpenReason) -> Verdict:
+        return Verdict(*self.key, "open", None, reason, _names(self.rows), None, self.is_added)
 
 
 def _names(rows: Sequence[Row]) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hazardline.review.document import ReviewSample
 from hazardline.review.report.charts import acceptance_chart, kappa_chart
 from hazardline.review.review_document import Figure, Review
+from hazardline.review.sample_document import ReviewSample
 
 MAX_TIMELINES = 200
 Row = Mapping[str, Any]
