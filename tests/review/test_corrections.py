@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hazardline.datasets.document import SourceRoot
 from hazardline.errors import UserError
 from hazardline.files import sha256_tree
 from hazardline.ingest.adapter import Candidate
 from hazardline.ingest.checks import check_annotation, check_times
-from hazardline.ingest.report import REPORT_NAME, Decoder, IngestReport, dataset_digest
+from hazardline.ingest.report import REPORT_NAME, Decoder, IngestReport
 from hazardline.native import Times
 from hazardline.progress import SilentReporter
 from hazardline.review.apply import APPLIED_NAME, Applied, decide, write_corrected
@@ -23,13 +24,15 @@ from hazardline.review.corrections import (
     read_corrections,
     write_corrections,
 )
+from hazardline.review.dataset_digest import dataset_digest
 from hazardline.review.media import MediaPlan
 from hazardline.review.project import read_project, read_tasks, write_project
 from hazardline.review.results import write_results
+from hazardline.review.tables import DECISIONS
 from hazardline.review.verdict import Rules
 from hazardline.synthesize.config import SynthesizeConfig
 from hazardline.synthesize.stage import run as synthesize
-from hazardline.tables import DECISIONS, QA, SCENES, read_table
+from hazardline.tables import QA, SCENES, read_table
 from tests.review.reviewers import Change, as_it_is, choice, export, mark, replaced, text, write
 from tests.review.runs import crash_run
 from tests.synthesize.scenes import scene
@@ -171,8 +174,7 @@ class Line:
         (ingest / "features.parquet").write_bytes(b"as it is")
         scenes = read_table(SCENES, ingest)
         IngestReport(
-            source="native",
-            root="/clips",
+            sources=(SourceRoot(source="native", root="/clips"),),
             num_clips=len(scenes),
             num_quarantined=0,
             by_label={"crash": 3, "near_miss": 3, "normal": 3},
@@ -181,7 +183,7 @@ class Line:
             by_reason={},
             total_s=72.0,
             decoder=Decoder(backend="pyav", reason="test"),
-            dataset_digest=dataset_digest(scenes),
+            dataset_digest=dataset_digest(scenes, {}),
         ).write(ingest / REPORT_NAME)
         write_project(self.inputs, root / "project", 100, 0, MediaPlan())
         self.root, self.sample, self.tasks = root, read_project(root / "project"), read_tasks(root / "project")[1]

@@ -121,8 +121,9 @@ def apply_review(
     """Write ingest's folder anew with the corrections that reviewers agree on; the rest is listed."""
     from hazardline.review.apply import decide, write_corrected
     from hazardline.review.project import read_project
+    from hazardline.review.tables import DECISIONS
     from hazardline.review.verdict import Rules
-    from hazardline.tables import DECISIONS, read_table
+    from hazardline.tables import read_table
 
     if no_crash_label not in (None, "near_miss", "normal"):
         raise UserError(f"--no-crash-label {no_crash_label}: expected near_miss or normal")

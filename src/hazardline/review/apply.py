@@ -10,7 +10,7 @@ from typing import Any, Literal
 from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.files import folder_in_making
-from hazardline.ingest.report import REPORT_NAME, IngestReport, counts, dataset_digest
+from hazardline.ingest.report import REPORT_NAME, IngestReport, commonest_first
 from hazardline.review.collect import pseudonym
 from hazardline.review.correct import Corrected, NoCrashLabel, Unresolved, corrections_of
 from hazardline.review.corrections import (
@@ -21,6 +21,7 @@ from hazardline.review.corrections import (
     apply_corrections,
     write_corrections,
 )
+from hazardline.review.dataset_digest import dataset_digest, published_pairs
 from hazardline.review.sample_document import ReviewSample
 from hazardline.review.verdict import Rules, verdicts
 from hazardline.tables import SCENES, read_table, write_table
@@ -101,13 +102,14 @@ def write_corrected(ingest: Path, sample: ReviewSample, decided: Corrected, out:
         raise UserError(f"--out {out}: holds something already; give a new or an empty folder")
     scenes = read_table(SCENES, ingest)
     rows, problems = _apply_all(scenes, decided.corrections)
+    pairs = published_pairs(ingest)
     refused = {problem.clip_id for problem in problems}
     of_scenes = [item for item in decided.corrections if item.field in SCENE_FIELDS]
     applied = [item for item in of_scenes if item.clip_id not in refused]
     report = Applied(
         sample=sample.sample_id(),
-        parent_digest=dataset_digest(scenes),
-        dataset_digest=dataset_digest(rows),
+        parent_digest=dataset_digest(scenes, pairs),
+        dataset_digest=dataset_digest(rows, pairs),
         num_corrections=len(decided.corrections),
         num_applied=len(applied),
         num_of_answers=len(decided.corrections) - len(of_scenes),
@@ -121,7 +123,7 @@ def write_corrected(ingest: Path, sample: ReviewSample, decided: Corrected, out:
             ingest, making, dirs_exist_ok=True, ignore=shutil.ignore_patterns(SCENES.file_name, REPORT_NAME)
         )
         write_table(SCENES, making, rows)
-        _write_ingest_report(ingest, making, rows)
+        _write_ingest_report(ingest, making, rows, report.dataset_digest)
         write_corrections(making / CORRECTIONS_NAME, decided.corrections)
         report.write(making / APPLIED_NAME)
         if final.exists():
@@ -146,9 +148,9 @@ def _apply_all(
     return rows, problems
 
 
-def _write_ingest_report(ingest: Path, making: Path, rows: Sequence[dict[str, Any]]) -> None:
+def _write_ingest_report(ingest: Path, making: Path, rows: Sequence[dict[str, Any]], digest: str) -> None:
     if not (ingest / REPORT_NAME).is_file():
         return
+    by_label = commonest_first(Counter(row["label"] for row in rows))
     report = IngestReport.read(ingest / REPORT_NAME)
-    changes = {"by_label": counts([row["label"] for row in rows]), "dataset_digest": dataset_digest(rows)}
-    report.model_copy(update=changes).write(making / REPORT_NAME)
+    report.model_copy(update={"by_label": by_label, "dataset_digest": digest}).write(making / REPORT_NAME)

@@ -23,7 +23,7 @@ _VERDICTS: dict[str, Verdict] = {"correct": "correct", "wrong": "wrong", "unclea
 
 @dataclass(frozen=True)
 class Decision:
-    """One row of the decisions table (`hazardline.tables.DECISIONS`)."""
+    """One row of the decisions table (`hazardline.review.tables.DECISIONS`)."""
 
     clip_id: str
     task: Task

@@ -28,7 +28,7 @@ DETAIL_LENGTH = 300
 
 @dataclass(frozen=True)
 class ReviewProblem:
-    """One row of the problems table (`hazardline.tables.REVIEW_PROBLEMS`)."""
+    """One row of the problems table (`hazardline.review.tables.REVIEW_PROBLEMS`)."""
 
     origin: str
     clip_id: str | None

@@ -81,7 +81,7 @@ class ReviewSample(Document):
     suite: Literal["crashchat", "hazardnet"]
     prompt_version: str
     scenes_digest: str
-    """Of the scenes table that it was drawn from (`hazardline.ingest.report.dataset_digest`)."""
+    """Of the data set that it was drawn from (`hazardline.review.dataset_digest`)."""
     seed: int
     is_prefilled: bool
     """Reviewers saw the annotation's marks and choices as predictions."""
