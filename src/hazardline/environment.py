@@ -21,6 +21,8 @@ KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
 S3_ENDPOINT = "HAZARDLINE_S3_ENDPOINT"
 """Address of the S3 service for bases, checkpoints and releases (default: AWS). Credentials are boto3's affair."""
 
+LABEL_STUDIO_KEY = "HAZARDLINE_LABEL_STUDIO_KEY"
+"""Key of a Label Studio account (`hazardline review push` and `pull`)."""
 ANNOTATOR_KEY = "HAZARDLINE_ANNOTATOR_KEY"
 """API key of the endpoint that annotates (`synthesize.annotator: endpoint`); a server of your own may need none."""
 ANNOTATOR_URL = "HAZARDLINE_ANNOTATOR_URL"
@@ -58,6 +60,11 @@ def events_path() -> Path | None:
 def s3_endpoint() -> str | None:
     """Address of the S3 service, if one was given."""
     return os.environ.get(S3_ENDPOINT) or None
+
+
+def label_studio_key() -> str | None:
+    """Key of a Label Studio account, if one was given."""
+    return os.environ.get(LABEL_STUDIO_KEY) or None
 
 
 def kfp_token() -> str | None:

@@ -194,6 +194,23 @@ CLIP_SCORES = Table(
 """What each metric is computed from, a clip a row, so that two models can be compared clip by clip."""
 
 
+MARKS = Table(
+    "marks@1",
+    "marks.parquet",
+    pa.schema(
+        [
+            _required("clip_id", pa.string()),
+            _required("mark", pa.string()),  # pre_crash | crash_start | crash_end
+            pa.field("reviewer", pa.string()),  # null for the annotation and for BADAS
+            _required("time_s", pa.float64()),
+            _required("source", pa.string()),  # annotation | reviewer | badas
+            _required("is_prefilled", pa.bool_()),  # a reviewer left it where it was shown: no second opinion
+        ]
+    ),
+)
+"""Every mark of a moment, a row each; several of one moment are kept side by side, never averaged."""
+
+
 class TableWriter:
     """Writes a table row by row in bounded memory; the file takes its name, whole, when the block ends well.
 

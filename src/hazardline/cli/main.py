@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hazardline.cli import device_commands, register_commands
+from hazardline.cli import device_commands, register_commands, review_commands
 from hazardline.cli.by_hand import run_stage_by_hand
 from hazardline.cli.cost_command import show_cost
 from hazardline.cli.ingest_command import ingest
@@ -104,6 +104,7 @@ def _add_commands() -> None:
             function = special.get(stage.name) or _stage_command(stage)
             app.command(stage.name, help=stage.description)(function)
     app.add_typer(recipe_app, name="recipe")
+    app.add_typer(review_commands.app, name="review")
     app.command("cost")(show_cost)
     app.command("newdata")(decide_on_new_data)
     app.command("layout")(write_layout)
