@@ -11,6 +11,8 @@ HOME = "HAZARDLINE_HOME"
 """Folder of everything that runs leave behind (default `.hazardline` in the working folder)."""
 STORE = "HAZARDLINE_STORE"
 """Folder of the content-addressed store (default `store` below the home)."""
+DATASETS = "HAZARDLINE_DATASETS"
+"""Folder of data set versions and of clips that lie nowhere else (default `datasets` below the home)."""
 EVENTS = "HAZARDLINE_EVENTS"
 """File to which stages append their progress events; without it they go nowhere."""
 KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
@@ -29,6 +31,17 @@ def store_root() -> Path:
     """Folder of the content-addressed store, absolute."""
     value = os.environ.get(STORE)
     return Path(value).absolute() if value else home() / "store"
+
+
+def datasets_root() -> Path:
+    """Folder of the data sets' versions, absolute."""
+    value = os.environ.get(DATASETS)
+    return Path(value).absolute() if value else home() / "datasets"
+
+
+def digests_path() -> Path:
+    """File that remembers digests of files outside of the store, absolute."""
+    return datasets_root() / "digests.sqlite"
 
 
 def events_path() -> Path | None:

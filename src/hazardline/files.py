@@ -1,5 +1,6 @@
 """Files as the line wants them: written whole or not at all, and named by their content."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from hazardline.errors import UserError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -90,6 +93,27 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     lines = [canonical_json(row) for row in rows]
     write_atomic(path, b"".join(line + b"\n" for line in lines))
     return len(lines)
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def clear_when_full(named: str) -> Iterator[None]:
+    """Turn a full disk into one line.
+
+    Raises:
+        UserError: there is no room, or a file is larger than this user or file system allows.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise UserError(
+            f"{error.filename or named}: no room to write ({error.strerror}); free some space and run again: what is "
+            "whole is kept, nothing half-written stays"
+        ) from None
 
 
 def sync_tree(root: Path) -> None:

@@ -13,6 +13,7 @@ import typer
 from hazardline.cli import device_commands, register_commands
 from hazardline.cli.by_hand import run_stage_by_hand
 from hazardline.cli.cost_command import show_cost
+from hazardline.cli.ingest_command import ingest
 from hazardline.cli.options import InputOption, OutOption, RecipeOption
 from hazardline.errors import UserError
 from hazardline.stage_runner import USER_ERROR_STATUS
@@ -50,18 +51,6 @@ def simulate(
     """Make clips with exact ground truth, in the native layout."""
     changes = {"num_pairs": num_pairs, "num_normal": num_normal, "seed": seed, "num_workers": num_workers}
     run_stage_by_hand("simulate", recipe, [], out, changes)
-
-
-def ingest(
-    out: OutOption = None,
-    source: Annotated[str | None, typer.Option(help="Layout of the footage: native or nexar.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the footage.")] = None,
-    recipe: RecipeOption = None,
-    inputs: InputOption = None,
-) -> None:
-    """Read clips and annotations into a scenes table; unusable clips go to a quarantine table with the reason."""
-    changes = {"source": source, "root": str(root) if root else None}
-    run_stage_by_hand("ingest", recipe, inputs or [], out, changes)
 
 
 @app.command("contact-sheet")
