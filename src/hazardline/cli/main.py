@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hazardline.cli import device_commands, register_commands
+from hazardline.cli import countermeasure_commands, device_commands, register_commands
 from hazardline.cli.by_hand import run_stage_by_hand
 from hazardline.cli.cost_command import show_cost
 from hazardline.cli.ingest_command import ingest
@@ -103,6 +103,7 @@ def _add_commands() -> None:
             app.command(stage.name, help=stage.description)(function)
     app.add_typer(recipe_app, name="recipe")
     app.command("cost")(show_cost)
+    app.add_typer(countermeasure_commands.app, name="countermeasure", help="What to do about a data set that leaks.")
 
 
 _add_commands()

@@ -87,21 +87,23 @@ class Clips:
         rank[np.array([*np.argsort(np.array(names, object)), len(names)], int)] = [*range(len(names)), -1]
         return Coded(self._in_order(rank[codes]), tuple(sorted(names)))
 
-    def hashes(self, column: str, within_source: bool = False) -> np.ndarray:
+    def hashes(self, column: str, within_source: bool = False, or_clip_id: bool = False) -> np.ndarray:
         """64 bits (n, uint64) for every value of a text column, the same where the values are; 0 where there is none.
 
         Args:
             column: A column of the scenes table.
             within_source: Whether the same value in another source is another value. A value that names its own
                 namespace (`youtube:...`) is the same everywhere.
+            or_clip_id: Whether a clip without a value has its own id as one.
         """
         values, is_own = np.zeros(len(self), np.uint64), np.ones(len(self), bool)
-        for start, texts, indices in self._encoded(column):
-            stop = start + len(indices)
-            own = np.array([hash_text(text) for text in texts] + [0], np.uint64)  # -1, none, takes the last
-            values[start:stop] = own[indices]
-            if within_source:
-                is_own[start:stop] = np.array([_OWN_NAMESPACE in text for text in texts] + [True])[indices]
+        for name in (column, "clip_id") if or_clip_id else (column,):
+            for start, texts, indices in self._encoded(name):
+                part = slice(start, start + len(indices))
+                own = np.array([hash_text(text) for text in texts] + [0], np.uint64)[indices]  # -1, none: the last
+                is_global = np.array([_OWN_NAMESPACE in text for text in texts] + [True])[indices]
+                is_own[part] = np.where(values[part] == 0, is_global, is_own[part])
+                values[part] = np.where(values[part] == 0, own, values[part])
         if within_source:
             for start, texts, indices in self._encoded("source"):
                 own = np.array([hash_text(text) for text in texts], np.uint64)[indices] * _ODD

@@ -97,8 +97,11 @@ def group(clips: Clips, neighbours: Iterable[Neighbours], by: Sequence[GroupKey]
 
 
 def key_hashes(clips: Clips, key: GroupKey) -> np.ndarray:
-    """64 bits (n, uint64) for what a key says of every clip; 0 where it says nothing."""
-    return clips.hashes(KEY_COLUMNS[key], within_source=key in _WITHIN_SOURCE)
+    """64 bits (n, uint64) for what a key says of every clip; 0 where it says nothing.
+
+    A clip without a recording is its own: what was cut out of it later names it as its recording.
+    """
+    return clips.hashes(KEY_COLUMNS[key], within_source=key in _WITHIN_SOURCE, or_clip_id=key == "recording")
 
 
 def _links(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -107,8 +107,8 @@ def _torn(clips: Clips, column: str, hashes: np.ndarray, splits: np.ndarray, nam
 
 
 def _name_of(clips: Clips, column: str, row: int) -> str:
-    found = clips.at(["source", column], np.array([row]))[0]
-    return str(found[column]) if column == "sha256" else f"{found['source']}: {found[column]}"
+    found = clips.at(["source", "clip_id", column], np.array([row]))[0]
+    return str(found[column]) if column == "sha256" else f"{found['source']}: {found[column] or found['clip_id']}"
 
 
 def _group_of(clips: Clips, assignment: Iterable[pa.RecordBatch], row: int) -> str:
