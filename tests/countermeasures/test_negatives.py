@@ -64,11 +64,6 @@ def test_negatives_are_cut_before_the_first_sign(crashes_only: Path, tmp_path: P
     first = again["a-before"]
     kept = first["label"], first["source"], first["channel_id"], first["description"]
     assert kept == ("normal", "cap", "UC1", None)
-        "normal",
-        "cap",
-        "UC1",
-        None,
-    )
     assert first["num_frames"] == 20 and again["b-before"]["num_frames"] == 15  # 2.5 - 0.5 s and 2.0 - 0.5 s at 10 Hz
     crash = {row["clip_id"]: row for row in read_table(SCENES, crashes_only)}["a"]
     ours = video.decode(Path(first["video_uri"]), 10.0, 144, 96).astype(int)
