@@ -21,7 +21,8 @@ def read_batches(table: Table, folder: Path, names: Sequence[str]) -> Iterator[p
     try:
         with pq.ParquetFile(path) as file:
             check_schema(table, path, file.schema_arrow)
-            yield from file.iter_batches(ROWS_PER_GROUP, columns=list(names))
+            for number in range(file.num_row_groups):  # all groups at once would be read ahead, and held
+                yield from file.iter_batches(ROWS_PER_GROUP, row_groups=[number], columns=list(names))
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
 

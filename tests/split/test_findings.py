@@ -73,10 +73,11 @@ def from_two_sources(num_pairs: int, num_normal: int) -> tuple[list[dict[str, An
 def test_where_the_source_is_the_label_the_audit_is_critical() -> None:
     found = audited(*from_two_sources(60, 40))
     finding = found.findings[0]
-    assert finding.severity == "critical" and finding.effect == 1.0
+    assert finding.severity == "critical"
     source = named(found, "source_against_label")
-    assert source.severity == "critical" and source.numbers["rule_accuracy"] == 1.0
-    assert source.numbers["majority_accuracy"] == 0.625 and source.numbers["cramers_v_test"] == 1.0
+    assert source.severity == "critical" and source.effect is not None and source.effect > 0.99
+    assert source.numbers["rule_accuracy"] == 1.0
+    assert source.numbers["majority_accuracy"] == 0.625 and source.numbers["cramers_v_test"] > 0.98
     assert source.numbers["clips_in_sources_of_one_label"] == 160
     assert "Add negatives from the sources of the crashes" in refusal(found.findings, "critical")
 

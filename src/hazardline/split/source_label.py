@@ -67,6 +67,8 @@ def source_finding(
     """
     cells, num_cells = sources * 2 + is_positive, num_sources * 2
     v, low, high = interval(cramers_v, cells, num_cells, groups, seed)
+    # Drawing a group twice makes a source of few clips look sure of its label: the interval must hold the estimate.
+    low, high = min(low, v), max(high, v)
     accuracy, accuracy_low, accuracy_high = interval(rule_accuracy, cells, num_cells, groups, seed)
     table = np.bincount(cells, minlength=num_cells).reshape(-1, 2)
     majority = float(max(is_positive.mean(), 1 - is_positive.mean()))
