@@ -78,3 +78,21 @@ def test_tables_of_another_stage_are_refused(tmp_path: Path) -> None:
 def test_configuration_errors_name_the_field(value: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         SplitConfig.parse(value, "recipe")
+
+
+def test_data_whose_source_is_its_label_are_refused_without_being_asked(tmp_path: Path) -> None:
+    scenes, features = simulated(30, 30)
+    for scene in scenes:
+        scene["source"] = "MM-AU-CAP" if scene["label"] == "crash" else "D2City"
+        scene["pair_id"] = None
+    inputs = _ingested(tmp_path / "ingest", scenes, features)
+    with pytest.raises(RefusedOutputError, match="critical: source_against_label: Cramer's V 1.00") as caught:
+        stage.run(SplitConfig(), inputs, _out(tmp_path, "a"), SilentReporter())
+    assert "Remedy: Add negatives from the sources of the crashes" in str(caught.value)
+
+
+def test_twins_pass_the_strictest_bound(tmp_path: Path) -> None:
+    scenes, features = simulated(60, 40)
+    inputs = _ingested(tmp_path / "ingest", scenes, features)
+    report = stage.run(SplitConfig(refuse_severity="warning"), inputs, _out(tmp_path, "a"), SilentReporter())
+    assert {finding["severity"] for finding in report["findings"]} == {"info"}
