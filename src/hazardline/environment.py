@@ -21,6 +21,11 @@ KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
 S3_ENDPOINT = "HAZARDLINE_S3_ENDPOINT"
 """Address of the S3 service for bases, checkpoints and releases (default: AWS). Credentials are boto3's affair."""
 
+ANNOTATOR_KEY = "HAZARDLINE_ANNOTATOR_KEY"
+"""API key of the endpoint that annotates (`synthesize.annotator: endpoint`); a server of your own may need none."""
+ANNOTATOR_URL = "HAZARDLINE_ANNOTATOR_URL"
+"""Address of that endpoint up to and with `/v1`, where the recipe names none (default: OpenAI's)."""
+
 
 def home() -> Path:
     """Folder of runs and store, absolute."""
@@ -58,3 +63,13 @@ def s3_endpoint() -> str | None:
 def kfp_token() -> str | None:
     """Bearer token for a Kubeflow Pipelines endpoint, if one was given."""
     return os.environ.get(KFP_TOKEN) or None
+
+
+def annotator_key() -> str | None:
+    """API key of the endpoint that annotates, if one was given."""
+    return os.environ.get(ANNOTATOR_KEY) or None
+
+
+def annotator_url() -> str | None:
+    """Address of the endpoint that annotates, if one was given."""
+    return os.environ.get(ANNOTATOR_URL) or None

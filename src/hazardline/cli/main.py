@@ -14,6 +14,8 @@ from hazardline.cli import countermeasure_commands, device_commands, register_co
 from hazardline.cli.by_hand import run_stage_by_hand
 from hazardline.cli.cost_command import show_cost
 from hazardline.cli.ingest_command import ingest
+from hazardline.cli.layout_command import write_layout
+from hazardline.cli.newdata_command import decide_on_new_data
 from hazardline.cli.options import InputOption, OutOption, RecipeOption
 from hazardline.errors import UserError
 from hazardline.stage_runner import USER_ERROR_STATUS
@@ -104,6 +106,8 @@ def _add_commands() -> None:
     app.add_typer(recipe_app, name="recipe")
     app.command("cost")(show_cost)
     app.add_typer(countermeasure_commands.app, name="countermeasure", help="What to do about a data set that leaks.")
+    app.command("newdata")(decide_on_new_data)
+    app.command("layout")(write_layout)
 
 
 _add_commands()
