@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from hazardline.errors import UserError
 from hazardline.files import atomic_stream
 
-_NAME_KEY = b"hazardline.table"
+TABLE_NAME_KEY = b"hazardline.table"
 ROWS_PER_GROUP = 1 << 16
 """Rows of a Parquet row group: what a reader or a writer holds at most, as columns."""
 _ROWS_PER_PORTION = 1 << 12
@@ -231,7 +231,7 @@ class TableWriter:
         self.table, self.path = table, folder / table.file_name
         self.num_rows = 0
         self._rows_per_group = rows_per_group
-        self._schema = table.schema.with_metadata({_NAME_KEY: table.name.encode()})
+        self._schema = table.schema.with_metadata({TABLE_NAME_KEY: table.name.encode()})
         self._names = set(table.schema.names)
         self._rows: list[dict[str, Any]] = []
         self._group: list[pa.Table] = []
@@ -323,7 +323,7 @@ def read_rows(
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
-    _check_schema(table, path, schema)
+    check_schema(table, path, schema)
     return _rows(table, path, columns, batch_rows)
 
 
@@ -358,12 +358,17 @@ def read_table(table: Table, folder: Path) -> list[dict[str, Any]]:
         data = pq.read_table(path)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
-    _check_schema(table, path, data.schema)
+    check_schema(table, path, data.schema)
     rows: list[dict[str, Any]] = data.to_pylist()
     return rows
 
 
-def _check_schema(table: Table, path: Path, schema: pa.Schema) -> None:
-    found = (schema.metadata or {}).get(_NAME_KEY, b"no hazardline table").decode()
+def check_schema(table: Table, path: Path, schema: pa.Schema) -> None:
+    """Refuse a file that holds another table or version than the declared one.
+
+    Raises:
+        UserError: it does.
+    """
+    found = (schema.metadata or {}).get(TABLE_NAME_KEY, b"no hazardline table").decode()
     if found != table.name or not schema.remove_metadata().equals(table.schema):
         raise UserError(f"{path}: holds {found}, expected {table.name}; run the stage that makes it again")

@@ -1,10 +1,19 @@
 """Synthetic rows of the ingest stage's tables."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+
+from hazardline.split.assign import SPLITS, Assignment, assign
+from hazardline.split.columns import Clips
+from hazardline.split.config import SplitConfig
+from hazardline.split.groups import Neighbours, group
+from hazardline.split.guard import check_assignment
+from hazardline.split.published import Published
+from hazardline.tables import ASSIGNMENT
 
 
 def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
@@ -76,3 +85,28 @@ def simulated(num_pairs: int, num_normal: int, seed: int = 0) -> tuple[list[dict
         for row in scenes
     ]
     return scenes, features
+
+
+def grouped(scenes: list[dict[str, Any]], neighbours: Sequence[Neighbours] = (), **more: Any) -> dict[str, str]:
+    """Clip id -> name of its group."""
+    clips = Clips.of_rows(scenes)
+    groups = group(clips, neighbours, **more)
+    ids = clips.ids.to_pylist()
+    return {clip_id: ids[groups.first[number]] for clip_id, number in zip(ids, groups.of_clip, strict=True)}
+
+
+def assigned(
+    scenes: list[dict[str, Any]], config: SplitConfig, neighbours: Sequence[Neighbours] = ()
+) -> dict[str, str]:
+    """Clip id -> its split, checked by the guard."""
+    clips = Clips.of_rows(scenes)
+    groups = group(clips, neighbours, config.group_by)
+    published = Published.of(clips, groups) if config.use_published else None
+    splits = assign(clips, groups, config, published)[groups.of_clip]
+    check_assignment(clips, Assignment(clips, groups, splits), neighbours, config.group_by)
+    return {clip_id: SPLITS[number] for clip_id, number in zip(clips.ids.to_pylist(), splits, strict=True)}
+
+
+def assignment(rows: Sequence[Mapping[str, Any]]) -> list[pa.RecordBatch]:
+    """Rows of the assignment table."""
+    return [pa.RecordBatch.from_pylist([dict(row) for row in rows], schema=ASSIGNMENT.schema)]

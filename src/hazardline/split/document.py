@@ -1,0 +1,54 @@
+"""`leakage.json`: how the data was split, and what the audit found."""
+
+from typing import Literal
+
+from hazardline.documents import Document
+from hazardline.split.findings import Finding
+from hazardline.split.leakage import LeakageRow
+
+LEAKAGE_NAME = "leakage.json"
+
+
+class SplitCounts(Document):
+    """One split."""
+
+    num_clips: int
+    num_groups: int
+    by_label: dict[str, int]
+    by_scenario: dict[str, int]
+
+
+class NeighbourLeakage(Document):
+    """Near-duplicates, by perceptual hashes."""
+
+    distance: float
+    """Limit in differing bits of 64, in the mean over five frames."""
+    num_pairs: int
+    num_pairs_with_other_label: int
+    """Of those, pairs of different labels that no `pair_id` explains: copies of one scene that were labelled twice."""
+    num_across_splits: int
+
+
+class AuditedSample(Document):
+    """What the classifiers were asked about: whole groups, drawn at random where there are too many clips."""
+
+    num_clips: int
+    of_clips: int
+    is_sample: bool
+
+
+class LeakageReport(Document):
+    """How the data was split, and what it gives away."""
+
+    version: Literal["leakage@2"] = "leakage@2"
+    salt: str
+    group_by: tuple[str, ...]
+    """What kept clips together, beside near duplicates."""
+    num_groups: int
+    splits: dict[str, SplitCounts]
+    neighbours: NeighbourLeakage
+    limit_auc: float
+    audited: AuditedSample
+    findings: list[Finding]
+    """The gravest first."""
+    rows: list[LeakageRow]
