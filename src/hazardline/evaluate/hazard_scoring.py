@@ -25,7 +25,8 @@ def bleu_rows(clips: Sequence[Clip], answers: ModelAnswers) -> tuple[list[str], 
     """Images that are asked anything, and counts of corpus BLEU over their replies, an image a row."""
     asked = [clip for clip in clips if topics_of(clip)]
     rows = [text.bleu_counts(*_replies(clip, answers[clip.clip_id])).sum(axis=0) for clip in asked]
-    return [clip.clip_id for clip in asked], np.array(rows).reshape(len(rows), -1)
+    counts = np.stack(rows) if rows else np.zeros((0, text.bleu_counts([""], [""]).shape[1]))
+    return [clip.clip_id for clip in asked], counts
 
 
 def topics_of(clip: Clip) -> list[Task]:

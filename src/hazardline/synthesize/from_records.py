@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hazardline.errors import UserError
+from hazardline.hazardnet import CLASSIFICATION
 from hazardline.suites import HAZARDNET, Suite
 from hazardline.synthesize.hazard_pairs import risk_known
 from hazardline.synthesize.pair import Annotation, Clip, QaPair, SceneRow, qa_id
@@ -48,6 +49,8 @@ class PublishedPairs:
             while row is not None and row["clip_id"] == clip.clip_id:
                 pairs.append(self._pair(row, clip))
                 row = self._next(row["clip_id"])
+            classified = self._classification(clip, pairs)
+            pairs += [] if classified is None else [classified]
             yield clip, Annotation(pairs, [] if pairs else [(task, NO_RECORD) for task in self._suite.tasks])
         while row is not None:
             self.num_unused += 1
@@ -60,6 +63,14 @@ class PublishedPairs:
                 f"{self._path}: {row['clip_id']} stands behind {after}; expected the order of clip_id, run ingest again"
             )
         return row
+
+    def _classification(self, clip: Clip, pairs: list[QaPair]) -> QaPair | None:
+        """The classification that an image's annotation holds beside its pairs (HazardQA's images are DRAMA's)."""
+        answer = clip.scene["classification"]
+        if self._suite is not HAZARDNET or answer is None or any(pair.task == CLASSIFICATION for pair in pairs):
+            return None
+        question = self._prompts.questions[CLASSIFICATION]
+        return self._pair({"task": CLASSIFICATION, "question": question, "answer": answer}, clip)
 
     def _pair(self, row: dict[str, Any], clip: Clip) -> QaPair:
         return QaPair(

@@ -120,7 +120,7 @@ def _annotated(origin: str, image: PurePosixPath, row: Mapping[str, Any]) -> Can
         location="Tokyo",
         agents=(_AGENTS[agent],) if agent in _AGENTS else (),
         description=_text(row, "Caption"),
-        classification=_classification(row, agent, is_risk),
+        classification=classification_of(row),
     )
 
 
@@ -156,7 +156,13 @@ def _check_geometry(value: Any) -> None:
             raise ValueError("geometry has a corner that is no pair of pixels")
 
 
-def _classification(row: Mapping[str, Any], agent: str, is_risk: bool) -> str | None:
+def classification_of(row: Mapping[str, Any]) -> str | None:
+    """HazardNet's four fields, or None where a row's words have no exact counterpart among them.
+
+    Raises:
+        ValueError: a field is of another type, or Risk says neither.
+    """
+    is_risk, agent = risk_of(row), _text(row, "Agent-classifier") or _NOT_APPLICABLE
     scenes = {name.lower(): name for name in FIELDS["SceneClassification"]}
     scene = scenes.get((_text(row, "Scene Classifier") or "").lower())
     action = _ACTIONS.get(_REMARK.sub("", _text(row, SUGGESTION) or "").strip().lower())

@@ -6,8 +6,9 @@ or as csv files whose column `image` (or `file_name`) is a path beside the file.
 image is one clip of one frame with its questions, the answers in the form of `hazardline.hazardnet.format_reply`.
 
 An image must stand in one split only. `image_id` is the number of the image's row in DRAMA's annotation: where that
-file (`integrated_output_v2.json`) lies in the same folder, it says whether there is a risk, and which images come from
-one drive. Without it all images are taken as `near_miss`, for they are of the scenes that DRAMA was recorded for.
+file (`integrated_output_v2.json`) lies in the same folder, it says whether there is a risk, how the scene is
+classified, and which images come from one drive. Without it all images are taken as `near_miss`, for they are of the
+scenes that DRAMA was recorded for.
 """
 
 import json
@@ -73,7 +74,7 @@ class HazardQaAdapter:
         return names
 
     def _read_drama(self, risks: RowGroups) -> None:
-        """Risk and drive of each of DRAMA's rows that says them, by its number."""
+        """Risk, drive and classification of each of DRAMA's rows that says them, by its number."""
         path = self._place.file(drama.FILE_NAME)
         if path is None:
             return
@@ -81,7 +82,8 @@ class HazardQaAdapter:
             try:
                 if isinstance(item.value, dict):
                     drive = drama.recording_of(drama.image_of(item.value))
-                    risks.add(str(item.number), json.dumps([drama.risk_of(item.value), drive]))
+                    said = [drama.risk_of(item.value), drive, drama.classification_of(item.value)]
+                    risks.add(str(item.number), json.dumps(said))
             except ValueError:
                 continue  # DRAMA's own adapter names such rows; here they say nothing of an image
 
@@ -176,9 +178,9 @@ def _merge(
     except ValueError as error:
         return Problem(clip_id, "", "bad_annotation", shorten(f"{origin}: {error}"))
     label: Label = "near_miss"
-    recording_id = None
+    recording_id, classification = None, None
     for row in risks.rows_of(image_id):
-        is_risk, recording_id = json.loads(row)
+        is_risk, recording_id, classification = json.loads(row)
         label = "near_miss" if is_risk else "normal"
     return Candidate(
         origin=origin,
@@ -190,6 +192,7 @@ def _merge(
         recording_id=recording_id,
         location="Tokyo",
         published_split=next(iter(splits), None),
+        classification=classification,
         pairs=tuple(PublishedPair(task, question, reply) for _, _, task, question, reply in rows),
     )
 
