@@ -1,0 +1,118 @@
+"""Near duplicates among all clips, by their fingerprints: found in candidates, proved by alignment, in flat memory.
+
+Groups need connections and not every pair: clips that are joined already are not compared again, so a thousand copies of
+one clip give 999 links and not half a million.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hazardline.ingest.fingerprints import RATE_HZ
+from hazardline.split.alignment import Alignment, align
+from hazardline.split.candidates import NUM_SORTINGS, hits, unpacked
+from hazardline.split.frame_store import FrameStore
+
+_MOST_OFFSETS = 4
+_LEAST_SHIFT_S = 0.3
+"""Copies whose beginnings lie nearer together count as not trimmed at the start."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """Two clips, by number, that look alike."""
+
+    first: int
+    second: int
+    distance: float
+    """See `hazardline.split.alignment.Alignment`."""
+    is_mirrored: bool
+    offset_s: float
+    """By so much the second clip begins after the first."""
+
+    @property
+    def is_trimmed(self) -> bool:
+        """Whether the two begin at other moments."""
+        return abs(self.offset_s) > _LEAST_SHIFT_S
+
+
+class _Groups:
+    """Which clips are connected: the least number in each group stands for it."""
+
+    def __init__(self, num_clips: int) -> None:
+        self._parent = np.arange(num_clips, dtype=np.int32)
+
+    def root(self, clip: int) -> int:
+        parent = self._parent
+        while parent[clip] != clip:
+            parent[clip] = parent[parent[clip]]
+            clip = int(parent[clip])
+        return clip
+
+    def join(self, first: int, second: int) -> bool:
+        """Connect two clips; False if they were."""
+        low, high = sorted((self.root(first), self.root(second)))
+        self._parent[high] = low
+        return low != high
+
+    def labels(self) -> np.ndarray:
+        """int (clips,): the group of every clip."""
+        while True:
+            above = self._parent[self._parent]
+            if np.array_equal(above, self._parent):
+                return above
+            self._parent = above
+
+
+def links(store: FrameStore, max_distance: float, scratch: Path) -> Iterator[Link]:
+    """Links that connect all near duplicates that were found, each between two clips not yet connected.
+
+    Args:
+        store: Fingerprints of all clips.
+        max_distance: Of an alignment, for the clips to count as near duplicates.
+        scratch: A folder for files of up to some kB a clip; they are gone at the end.
+    """
+    groups = _Groups(len(store))
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="near-duplicates-") as folder:
+        for number in range(NUM_SORTINGS):
+            for first, second, votes in _candidates(hits(store, number, groups.labels(), Path(folder))):
+                if groups.root(first) == groups.root(second):
+                    continue
+                fit = _best(store, first, second, votes)
+                if fit is not None and fit.distance <= max_distance:
+                    groups.join(first, second)
+                    yield Link(first, second, fit.distance, fit.is_mirrored, fit.offset / RATE_HZ)
+
+
+def _candidates(blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[int, int, Counter[int]]]:
+    """Pairs of clips, each with how often each place (see `unpacked`) was hit."""
+    key, votes = -1, Counter[int]()
+    for keys, values in blocks:
+        order = np.lexsort((values, keys))
+        keys, values = keys[order], values[order]
+        is_new = np.flatnonzero(np.concatenate([[True], (keys[1:] != keys[:-1]) | (values[1:] != values[:-1])]))
+        counts = np.diff(np.append(is_new, len(keys)))
+        for k, v, count in zip(keys[is_new].tolist(), values[is_new].tolist(), counts.tolist(), strict=True):
+            if k != key:
+                if key >= 0:
+                    yield key >> 32, key & 0xFFFFFFFF, votes
+                key, votes = k, Counter()
+            votes[v] += count
+    if key >= 0:
+        yield key >> 32, key & 0xFFFFFFFF, votes
+
+
+def _best(store: FrameStore, first: int, second: int, votes: Counter[int]) -> Alignment | None:
+    """The best fit, plain or mirrored, of two clips."""
+    tries: dict[bool, list[int]] = {}
+    for value, _ in sorted(votes.items(), key=lambda item: (-item[1], item[0])):
+        offset, is_mirrored = unpacked(value)
+        if len(tries.setdefault(is_mirrored, [])) < _MOST_OFFSETS:
+            tries[is_mirrored].append(offset)
+    a, b = store.frames(first), store.frames(second)
+    fits = [align(a, b, is_mirrored, offsets) for is_mirrored, offsets in sorted(tries.items())]
+    return min((fit for fit in fits if fit is not None), key=lambda fit: fit.distance, default=None)
