@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hazardline.ingest.fingerprints import INNER, MIRROR, WHOLE
+from hazardline.ingest.fingerprints import INNER, INNER_CHANGE, MIRROR, WHOLE, WHOLE_CHANGE
 from hazardline.split.disk_sort import DiskSort
 from hazardline.split.frame_store import MAX_ROWS, Block, FrameStore
 
@@ -22,13 +22,12 @@ _FRONT_BITS = 48
 """The lowest frequencies; the front of a key is drawn from them."""
 _MAX_DIFFERING_BITS = 10
 """Of the 63 bits of a key, for two frames to be worth a look."""
+_MAX_DIFFERING_CHANGES = 24
+"""Of the 64 bits of the motion, where both frames have some."""
 _SPARSE_ROWS = 8
 """Clips with more rows enter every second one."""
-_PLACE_BITS = 20
-_ROWS_AT = np.uint64(_PLACE_BITS + 2)
+_CLIP_AT = np.uint64(22)  # above 20 bits of the place in the clip, one for the inner part, one for mirrored
 _ONE = np.uint64(1)
-
-Hits = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
 class Sorting:
@@ -57,8 +56,8 @@ class Sorting:
         return keys, is_turned
 
 
-def hits(store: FrameStore, number: int, groups: np.ndarray, scratch: Path) -> Hits:
-    """Pairs of frames that lie side by side in one sorting.
+def hits(store: FrameStore, number: int, groups: np.ndarray, scratch: Path) -> Iterator[np.ndarray]:
+    """Pairs of frames that lie near each other in one sorting.
 
     Args:
         store: The fingerprints.
@@ -67,51 +66,53 @@ def hits(store: FrameStore, number: int, groups: np.ndarray, scratch: Path) -> H
         scratch: A folder for files.
 
     Yields:
-        Keys (first clip << 32 | second clip, the first less than the second) and values (see `unpacked`), by rising key.
+        uint64 (n, 2): first clip << 32 | second clip, rising, the first less than the second; and where (`unpacked`).
     """
     sorting = Sorting(number)
-    entries = DiskSort(scratch / "entries")
+    entries = DiskSort(scratch / "entries", 3)
     for block in store.blocks():
-        for inner, words in ((0, WHOLE), (1, INNER)):
-            entries.add(*_entries(block, store.is_informative, sorting, inner, words))
-    found = DiskSort(scratch / "hits")
-    tail = np.empty(0, np.uint64), np.empty(0, np.uint64)
-    for keys, values in entries.blocks():
-        keys, values = np.concatenate([tail[0], keys]), np.concatenate([tail[1], values])
+        for inner, (words, change) in enumerate(((WHOLE, WHOLE_CHANGE), (INNER, INNER_CHANGE))):
+            entries.add(_entries(block, store, sorting, inner, words, change))
+    found = DiskSort(scratch / "hits", 2)
+    tail = np.empty((0, 3), np.uint64)
+    for rows in entries.blocks():
+        rows = np.concatenate([tail, rows])
         for step in range(1, _WINDOW + 1):
-            # A pair within the tail was met with the block before.
-            first = max(0, len(tail[0]) - step)
-            found.add(*_met(keys[first:], values[first:], step, groups))
-        tail = keys[-_WINDOW:], values[-_WINDOW:]
+            first = max(0, len(tail) - step)  # two of the tail have met before
+            found.add(_met(rows[first:], step, groups))
+        tail = rows[-_WINDOW:]
     yield from found.blocks()
 
 
 def _entries(
-    block: Block, is_informative: np.ndarray, sorting: Sorting, inner: int, words: slice
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keys, and values (clip, place, inner, turned) of the frames of a block that are entered."""
-    first = block.frames[:, words]
-    used = (first != 0).any(1) & is_informative[block.clips] & ((block.places % 2 == 0) | (block.lengths <= _SPARSE_ROWS))
-    keys, is_turned = sorting.keys(first[used, 0])
-    values = block.clips[used].astype(np.uint64) << _ROWS_AT
+    block: Block, store: FrameStore, sorting: Sorting, inner: int, words: slice, change_word: int
+) -> np.ndarray:
+    """Rows (key; clip, place, inner, turned; motion) of the frames of a block that are entered."""
+    hashes, changes = block.frames[:, words], block.frames[:, change_word]
+    used = (hashes != 0).any(1) & store.is_informative[block.clips]
+    used &= (block.places % 2 == 0) | (block.lengths <= _SPARSE_ROWS)
+    used &= (changes != 0) | ~store.is_moving[block.clips]
+    keys, is_turned = sorting.keys(hashes[used, 0])
+    values = block.clips[used].astype(np.uint64) << _CLIP_AT
     values |= block.places[used].astype(np.uint64) << np.uint64(2)
     values |= np.uint64(inner << 1) | is_turned
-    return keys, values
+    changes = changes[used]
+    return np.stack([keys, values, np.where(is_turned & (changes != 0), changes ^ MIRROR[0], changes)], 1)
 
 
-def _met(keys: np.ndarray, values: np.ndarray, step: int, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _met(rows: np.ndarray, step: int, groups: np.ndarray) -> np.ndarray:
     """Hits among entries `step` apart."""
-    close = np.bitwise_count(keys[:-step] ^ keys[step:]) <= _MAX_DIFFERING_BITS
-    a, b = values[:-step][close], values[step:][close]
-    swapped = a > b
-    a, b = np.where(swapped, b, a), np.where(swapped, a, b)
-    clip_a, clip_b = (a >> _ROWS_AT).astype(np.int64), (b >> _ROWS_AT).astype(np.int64)
-    both_inner = (a & b & np.uint64(2)) != 0  # of two copies of one crop the whole pictures meet
-    kept = (groups[clip_a] != groups[clip_b]) & ~both_inner
-    a, b = a[kept], b[kept]
-    offset = _place(a) - _place(b) + MAX_ROWS
-    keys = (clip_a[kept].astype(np.uint64) << np.uint64(32)) | clip_b[kept].astype(np.uint64)
-    return keys, (offset.astype(np.uint64) << _ONE) | ((a ^ b) & _ONE)
+    a, b = rows[:-step], rows[step:]
+    close = np.bitwise_count(a[:, 0] ^ b[:, 0]) <= _MAX_DIFFERING_BITS
+    close &= (a[:, 2] == 0) | (b[:, 2] == 0) | (np.bitwise_count(a[:, 2] ^ b[:, 2]) <= _MAX_DIFFERING_CHANGES)
+    close &= (a[:, 1] & b[:, 1] & np.uint64(2)) == 0  # of two copies of one crop the whole pictures meet
+    first, second = np.minimum(a[close, 1], b[close, 1]), np.maximum(a[close, 1], b[close, 1])
+    clips = (first >> _CLIP_AT).astype(np.int64), (second >> _CLIP_AT).astype(np.int64)
+    other = groups[clips[0]] != groups[clips[1]]
+    first, second = first[other], second[other]
+    keys = first >> _CLIP_AT << np.uint64(32) | second >> _CLIP_AT
+    offset = (_place(first) - _place(second) + MAX_ROWS).astype(np.uint64)
+    return np.stack([keys, offset << _ONE | (first ^ second) & _ONE], 1)
 
 
 def _place(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sorts more numbers than memory holds: sorted runs in a file, merged block by block."""
+"""Sorts more rows of numbers than memory holds: sorted runs in a file, merged block by block."""
 
 import os
 from collections.abc import Iterator
@@ -6,105 +6,101 @@ from pathlib import Path
 
 import numpy as np
 
-RUN_PAIRS = 1 << 20
-MERGE_PAIRS = 1 << 20
-_LEAST_BLOCK_PAIRS = 1024
-_PAIR_BYTES = 16
-
-Pairs = tuple[np.ndarray, np.ndarray]
-"""Keys and values, both uint64 (n,)."""
+RUN_ROWS = 1 << 19
+_MERGE_ROWS = 1 << 19
+_LEAST_BLOCK_ROWS = 1024
 
 
 class DiskSort:
-    """Takes pairs of a key and a value in any order, and gives them back by rising key, in flat memory.
+    """Takes rows of uint64 in any order and gives them back by rising first column, in flat memory.
 
-    Equal keys come in one order for one order of adding. The file is of this process and the machine's byte order.
+    Rows of one key come in one order for one order of adding. The file is for this process alone.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, num_columns: int) -> None:
         """Use `path` for what memory does not hold; it is removed when all has been read."""
         self._path = path
-        self._open: list[Pairs] = []
+        self._num_columns = num_columns
+        self._open: list[np.ndarray] = []
         self._num_open = 0
-        self._runs: list[tuple[int, int]] = []  # first pair and end of each run in the file
+        self._runs: list[tuple[int, int]] = []  # first row and end of each run in the file
         path.unlink(missing_ok=True)
 
-    def add(self, keys: np.ndarray, values: np.ndarray) -> None:
-        """Take pairs; the arrays are kept until their run is full."""
-        for start in range(0, len(keys), RUN_PAIRS):
-            part = keys[start : start + RUN_PAIRS], values[start : start + RUN_PAIRS]
+    def add(self, rows: np.ndarray) -> None:
+        """Take rows (n, columns); the array is kept until its run is full."""
+        for start in range(0, len(rows), RUN_ROWS):
+            part = rows[start : start + RUN_ROWS]
             self._open.append(part)
-            self._num_open += len(part[0])
-            if self._num_open >= RUN_PAIRS:
+            self._num_open += len(part)
+            if self._num_open >= RUN_ROWS:
                 self._close_run()
 
-    def _sorted_open(self) -> Pairs:
-        if not self._open:
-            return np.empty(0, np.uint64), np.empty(0, np.uint64)
-        pairs = _sorted([part[0] for part in self._open], [part[1] for part in self._open])
+    def _sorted_open(self) -> np.ndarray:
+        rows = _sorted([np.empty((0, self._num_columns), np.uint64), *self._open])
         self._open, self._num_open = [], 0
-        return pairs
+        return rows
 
     def _close_run(self) -> None:
-        keys, values = self._sorted_open()
+        rows = self._sorted_open()
         start = self._runs[-1][1] if self._runs else 0
         with self._path.open("ab") as stream:
-            stream.write(np.stack([keys, values], 1).tobytes())
-        self._runs.append((start, start + len(keys)))
+            stream.write(rows.tobytes())
+        self._runs.append((start, start + len(rows)))
 
-    def blocks(self) -> Iterator[Pairs]:
-        """All pairs, sorted, in blocks of some ten thousand to about a million. To be read once."""
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All rows, sorted, in blocks of at most about a million rows. To be read once."""
         if not self._runs:
-            pairs = self._sorted_open()
-            if len(pairs[0]):
-                yield pairs
+            rows = self._sorted_open()
+            if len(rows):
+                yield rows
             return
         if self._open:
             self._close_run()
-        size = max(_LEAST_BLOCK_PAIRS, MERGE_PAIRS // len(self._runs))
+        size = max(_LEAST_BLOCK_ROWS, _MERGE_ROWS // len(self._runs))
         with self._path.open("rb") as stream:
-            yield from self._merged([_Run(stream.fileno(), start, end, size) for start, end in self._runs])
+            yield from _merged(
+                [_Run(stream.fileno(), self._num_columns, start, end, size) for start, end in self._runs]
+            )
         self._path.unlink()
-
-    def _merged(self, runs: list["_Run"]) -> Iterator[Pairs]:
-        while runs := [run for run in runs if run.fill()]:
-            # What lies at or below the last key that every unfinished run has shown can go out.
-            limits = [run.keys[-1] for run in runs if run.has_more]
-            parts = [run.take(min(limits) if limits else None) for run in runs]
-            yield _sorted([part[0] for part in parts], [part[1] for part in parts])
 
 
 class _Run:
     """The next block of a sorted run."""
 
-    def __init__(self, handle: int, start: int, end: int, size: int) -> None:
-        self._handle, self._next, self._end, self._size = handle, start, end, size
-        self.keys = self._values = np.empty(0, np.uint64)
+    def __init__(self, handle: int, num_columns: int, start: int, end: int, size: int) -> None:
+        self._handle, self._num_columns = handle, num_columns
+        self._next, self._end, self._size = start, end, size
+        self.rows = np.empty((0, num_columns), np.uint64)
 
     @property
     def has_more(self) -> bool:
-        """Whether pairs of this run are still in the file only."""
+        """Whether rows of this run are still in the file only."""
         return self._next < self._end
 
     def fill(self) -> bool:
         """Have a block in memory; False at the end of the run."""
-        if not len(self.keys) and self.has_more:
+        if not len(self.rows) and self.has_more:
             count = min(self._size, self._end - self._next)
-            data = os.pread(self._handle, count * _PAIR_BYTES, self._next * _PAIR_BYTES)
-            pairs = np.frombuffer(data, np.uint64).reshape(count, 2)
-            self.keys, self._values = pairs[:, 0].copy(), pairs[:, 1].copy()
+            row_bytes = 8 * self._num_columns
+            data = os.pread(self._handle, count * row_bytes, self._next * row_bytes)
+            self.rows = np.frombuffer(data, np.uint64).reshape(count, self._num_columns)
             self._next += count
-        return len(self.keys) > 0
+        return len(self.rows) > 0
 
-    def take(self, limit: np.uint64 | None) -> Pairs:
-        """Pairs in memory up to a key."""
-        cut = len(self.keys) if limit is None else int(np.searchsorted(self.keys, limit, "right"))
-        pairs = self.keys[:cut], self._values[:cut]
-        self.keys, self._values = self.keys[cut:], self._values[cut:]
-        return pairs
+    def take(self, limit: np.uint64 | None) -> np.ndarray:
+        """Rows in memory up to a key."""
+        cut = len(self.rows) if limit is None else int(np.searchsorted(self.rows[:, 0], limit, "right"))
+        taken, self.rows = self.rows[:cut], self.rows[cut:]
+        return taken
 
 
-def _sorted(keys: list[np.ndarray], values: list[np.ndarray]) -> Pairs:
-    all_keys, all_values = np.concatenate(keys), np.concatenate(values)
-    order = np.argsort(all_keys, kind="stable")
-    return all_keys[order], all_values[order]
+def _merged(runs: list[_Run]) -> Iterator[np.ndarray]:
+    while runs := [run for run in runs if run.fill()]:
+        # What lies at or below the last key that every unfinished run has shown can go out.
+        limits = [run.rows[-1, 0] for run in runs if run.has_more]
+        yield _sorted([run.take(min(limits) if limits else None) for run in runs])
+
+
+def _sorted(parts: list[np.ndarray]) -> np.ndarray:
+    rows = np.concatenate(parts)
+    return rows[np.argsort(rows[:, 0], kind="stable")]

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hazardline.ingest.fingerprints import NUM_WORDS, WHOLE
+from hazardline.ingest.fingerprints import NUM_WORDS, WHOLE, WHOLE_CHANGE
 
 _ROW_BYTES = 8 * NUM_WORDS
 _BLOCK_ROWS = 1 << 16
 MAX_ROWS = 1 << 20
 """Of one clip: over a hundred hours."""
+LEAST_MOVING = 3
+"""Frames with motion, for the motion to count."""
 LEAST_ROWS = 4
 """A clip that lasts longer must tell something in so many rows (1.6 s) to be compared."""
 
@@ -33,7 +35,7 @@ class Block:
 
 
 class FrameStore:
-    """Rows of fingerprints by the number of their clip. It keeps 9 bytes a clip in memory."""
+    """Rows of fingerprints by the number of their clip. It keeps 10 bytes a clip in memory."""
 
     def __init__(self, path: Path, clips: Iterable[np.ndarray]) -> None:
         """Write the rows of all clips to a file.
@@ -42,7 +44,7 @@ class FrameStore:
             path: The file.
             clips: A fingerprint (rows, 8) for each clip.
         """
-        ends, informative, end = array("q", [0]), bytearray(), 0
+        ends, informative, moving, end = array("q", [0]), bytearray(), bytearray(), 0
         with path.open("wb") as stream:
             for frames in clips:
                 if len(frames) > MAX_ROWS:
@@ -52,9 +54,12 @@ class FrameStore:
                 ends.append(end)
                 told = int((frames[:, WHOLE] != 0).any(1).sum())
                 informative.append(told >= min(LEAST_ROWS, max(1, len(frames))))
+                moving.append(int((frames[:, WHOLE_CHANGE] != 0).sum()) >= LEAST_MOVING)
         self._starts = np.frombuffer(ends, np.int64)
         self.is_informative = np.frombuffer(informative, bool)
         """bool (clips,): whether a clip tells enough to be compared."""
+        self.is_moving = np.frombuffer(moving, bool)
+        """bool (clips,): whether a clip has motion to compare."""
         self._handle = os.open(path, os.O_RDONLY)
 
     def __len__(self) -> int:

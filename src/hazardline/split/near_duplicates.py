@@ -82,18 +82,17 @@ def links(store: FrameStore, max_distance: float, scratch: Path) -> Iterator[Lin
             for first, second, votes in _candidates(hits(store, number, groups.labels(), Path(folder))):
                 if groups.root(first) == groups.root(second):
                     continue
-                fit = _best(store, first, second, votes)
-                if fit is not None and fit.distance <= max_distance:
+                fit = _best(store, first, second, votes, max_distance)
+                if fit is not None:
                     groups.join(first, second)
                     yield Link(first, second, fit.distance, fit.is_mirrored, fit.offset / RATE_HZ)
 
 
-def _candidates(blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[int, int, Counter[int]]]:
+def _candidates(blocks: Iterator[np.ndarray]) -> Iterator[tuple[int, int, Counter[int]]]:
     """Pairs of clips, each with how often each place (see `unpacked`) was hit."""
     key, votes = -1, Counter[int]()
-    for keys, values in blocks:
-        order = np.lexsort((values, keys))
-        keys, values = keys[order], values[order]
+    for rows in blocks:
+        keys, values = rows[np.lexsort((rows[:, 1], rows[:, 0]))].T
         is_new = np.flatnonzero(np.concatenate([[True], (keys[1:] != keys[:-1]) | (values[1:] != values[:-1])]))
         counts = np.diff(np.append(is_new, len(keys)))
         for k, v, count in zip(keys[is_new].tolist(), values[is_new].tolist(), counts.tolist(), strict=True):
@@ -106,7 +105,7 @@ def _candidates(blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[tup
         yield key >> 32, key & 0xFFFFFFFF, votes
 
 
-def _best(store: FrameStore, first: int, second: int, votes: Counter[int]) -> Alignment | None:
+def _best(store: FrameStore, first: int, second: int, votes: Counter[int], max_distance: float) -> Alignment | None:
     """The best fit, plain or mirrored, of two clips."""
     tries: dict[bool, list[int]] = {}
     for value, _ in sorted(votes.items(), key=lambda item: (-item[1], item[0])):
@@ -114,5 +113,5 @@ def _best(store: FrameStore, first: int, second: int, votes: Counter[int]) -> Al
         if len(tries.setdefault(is_mirrored, [])) < _MOST_OFFSETS:
             tries[is_mirrored].append(offset)
     a, b = store.frames(first), store.frames(second)
-    fits = [align(a, b, is_mirrored, offsets) for is_mirrored, offsets in sorted(tries.items())]
+    fits = [align(a, b, is_mirrored, offsets, max_distance) for is_mirrored, offsets in sorted(tries.items())]
     return min((fit for fit in fits if fit is not None), key=lambda fit: fit.distance, default=None)
