@@ -73,7 +73,9 @@ def _even(pixels: float) -> int:
 
 
 def _resized(pictures: Sequence[np.ndarray] | np.ndarray, width: int, height: int) -> np.ndarray:
-    return np.stack([np.asarray(Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC)) for p in pictures])
+    return np.stack(
+        [np.asarray(Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC)) for p in pictures]
+    )
 
 
 def scaled(factor: float) -> Change:

@@ -4,7 +4,7 @@ A table file carries its name and version in the Parquet metadata; a reader refu
 """
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from hazardline.errors import UserError
 from hazardline.files import write_atomic
 
 _NAME_KEY = b"hazardline.table"
+_ROW_GROUP = 16_384
+"""Rows that a reader must hold at least."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,6 @@ SCENES = Table(
             _required("width_px", pa.int64()),
             _required("height_px", pa.int64()),
             _required("codec", pa.string()),
-            _required("perceptual_hashes", pa.list_(pa.string())),  # hex, frames at 10, 30, 50, 70, 90 % of the clip
             pa.field("pre_crash_start_s", pa.float64()),
             pa.field("crash_start_s", pa.float64()),
             pa.field("crash_end_s", pa.float64()),
@@ -175,7 +176,7 @@ def write_table(table: Table, folder: Path, rows: Iterable[Mapping[str, Any]]) -
             raise ValueError(f"{table.name}: column {field.name} has a null")
     data = data.replace_schema_metadata({_NAME_KEY: table.name.encode()})
     sink = io.BytesIO()
-    pq.write_table(data, sink, compression="zstd")
+    pq.write_table(data, sink, compression="zstd", row_group_size=_ROW_GROUP)
     path = folder / table.file_name
     write_atomic(path, sink.getvalue())
     return path
@@ -191,9 +192,32 @@ def read_table(table: Table, folder: Path) -> list[dict[str, Any]]:
     try:
         data = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
-    found = (data.schema.metadata or {}).get(_NAME_KEY, b"no hazardline table").decode()
-    if found != table.name or not data.schema.remove_metadata().equals(table.schema):
-        raise UserError(f"{path}: holds {found}, expected {table.name}; run the stage that makes it again")
+        raise _unreadable(table, path, error) from None
+    _check_schema(table, path, data.schema)
     rows: list[dict[str, Any]] = data.to_pylist()
     return rows
+
+
+def read_batches(table: Table, folder: Path, num_rows: int) -> Iterator[pa.RecordBatch]:
+    """Up to so many rows of `folder/<file_name>` at a time, without holding the others.
+
+    Raises:
+        UserError: as `read_table`.
+    """
+    path = folder / table.file_name
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_schema(table, path, file.schema_arrow)
+            yield from file.iter_batches(num_rows)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _unreadable(table, path, error) from None
+
+
+def _unreadable(table: Table, path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: cannot be read as a {table.name} table ({error})")
+
+
+def _check_schema(table: Table, path: Path, schema: pa.Schema) -> None:
+    found = (schema.metadata or {}).get(_NAME_KEY, b"no hazardline table").decode()
+    if found != table.name or not schema.remove_metadata().equals(table.schema):
+        raise UserError(f"{path}: holds {found}, expected {table.name}; run the stage that makes it again")

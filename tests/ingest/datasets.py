@@ -42,7 +42,7 @@ def select(root: Path, config: SourceConfig) -> tuple[stage.Found, list[Problem]
 def in_process(root: Path, config: SourceConfig) -> tuple[list[dict[str, Any]], dict[str, Problem]]:
     """Scenes, and problems by clip id, without worker processes."""
     found, problems = select(root, config)
-    scenes, _, late = stage.judge(found, [inspect(path) for _, path in found])
+    scenes, _, _, late = stage.judge(found, [inspect(path) for _, path in found])
     rows = [*problems, *late]
     by_id = {row.clip_id: row for row in rows}
     assert len(by_id) == len(rows)

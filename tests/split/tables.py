@@ -1,14 +1,17 @@
 """Synthetic rows of the ingest stage's tables."""
 
 import hashlib
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from hazardline.ingest.fingerprints import NUM_WORDS
+
 
 def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
-    """A row of the scenes table; the perceptual hashes are random, and different for every id."""
+    """A row of the scenes table."""
     digest = hashlib.sha256(clip_id.encode()).hexdigest()
     row: dict[str, Any] = {
         "clip_id": clip_id,
@@ -34,7 +37,6 @@ def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
         "width_px": 144,
         "height_px": 96,
         "codec": "h264",
-        "perceptual_hashes": [hashlib.sha256(f"{clip_id}{k}".encode()).hexdigest()[:16] for k in range(5)],
         "pre_crash_start_s": None,
         "crash_start_s": 2.0 if label == "crash" else None,
         "crash_end_s": None,
@@ -49,9 +51,28 @@ def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
     return {**row, **more}
 
 
-def flip_bits(hashes: Sequence[str], num_bits: int) -> list[str]:
-    """Other hashes, so many bits away in every frame."""
-    return [f"{int(h, 16) ^ ((1 << num_bits) - 1):016x}" for h in hashes]
+def frames(seed: int, num_rows: int = 20) -> np.ndarray:
+    """A fingerprint (rows, 8) of random pictures with random motion."""
+    return np.random.default_rng(seed).integers(1, 1 << 64, (num_rows, NUM_WORDS), np.uint64)
+
+
+def with_flips(rows: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
+    """A fingerprint in which so many of the bits differ."""
+    flips = np.random.default_rng(seed).random((*rows.shape, 64)) < share
+    return rows ^ np.packbits(flips, axis=2, bitorder="little").view("<u8")[..., 0]
+
+
+def fingerprints(
+    scenes: Sequence[dict[str, Any]], known: Mapping[str, np.ndarray] | None = None
+) -> list[dict[str, Any]]:
+    """Rows of the table of fingerprints: random ones, different for every id, but for the known."""
+    rows = []
+    for row in sorted(scenes, key=lambda row: str(row["clip_id"])):
+        clip_id = row["clip_id"]
+        found = (known or {}).get(clip_id)
+        found = frames(zlib.crc32(clip_id.encode())) if found is None else found
+        rows.append({"clip_id": clip_id, "frames": found.astype("<u8").tobytes()})
+    return rows
 
 
 def simulated(num_pairs: int, num_normal: int, seed: int = 0) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

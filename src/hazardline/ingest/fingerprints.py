@@ -3,8 +3,8 @@
 A frame's hash is the signs of the low frequencies of its luma (Zauner 2010, pHash) under a window that fades out to the
 borders, so that a watermark in a corner or a cut border weighs little; without the mean and free of scale, so that
 brightness and contrast do not matter. A mirrored picture has the same signs but for the odd horizontal frequencies
-(`MIRROR`). The same hash of the inner nine tenths meets copies that were cropped. What moved within the next second has a
-hash of its own: by it clips of one fixed camera differ (docs/adr/0014).
+(`MIRROR`). The same hash of the inner nine tenths meets copies that were cropped. What moved within the next second has
+a hash of its own: by it clips of one fixed camera differ (docs/adr/0014).
 """
 
 import numpy as np
@@ -65,7 +65,8 @@ _ROWS, _COLUMNS = _frequencies()
 
 def _packed(bits: np.ndarray) -> np.ndarray:
     """Booleans (T, 64 n) -> uint64 (T, n); bit k of a word is its frequency k."""
-    return np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little")).view("<u8")
+    words: np.ndarray = np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little")).view("<u8")
+    return words
 
 
 MIRROR = _packed((_COLUMNS % 2 == 1)[None])[0]
@@ -88,10 +89,11 @@ class _Transform:
         self._columns, self._column_window = _basis(int(_COLUMNS.max()) + 1, WIDTH_PX, margin)
 
     def __call__(self, luma: np.ndarray) -> np.ndarray:
-        """float (T, h, w) -> (T, 192), in grey levels."""
+        """Float (T, h, w) -> (T, 192), in grey levels."""
         mean = np.einsum("thw,h,w->t", luma, self._row_window, self._column_window)
         waves = self._rows @ (luma - mean[:, None, None]) @ self._columns.T
-        return waves[:, _ROWS, _COLUMNS]
+        chosen: np.ndarray = waves[:, _ROWS, _COLUMNS]
+        return chosen
 
 
 _PARTS = (_Transform(0.0), _Transform(_INNER_MARGIN))

@@ -12,6 +12,7 @@ from hazardline.ingest.adapter import Adapter, Candidate, Problem
 from hazardline.ingest.checks import check_annotation, check_times, find_video, problem
 from hazardline.ingest.config import IngestConfig
 from hazardline.ingest.features import FEATURES
+from hazardline.ingest.fingerprints import FINGERPRINTS
 from hazardline.ingest.inspection import Fault, Inspection, inspect
 from hazardline.ingest.place import LocalPlace
 from hazardline.ingest.pool import Lost, run_isolated
@@ -24,12 +25,12 @@ Found = list[tuple[Candidate, Path]]
 
 
 def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
-    """Read, check and decode every clip; write scenes, features, quarantine and the report.
+    """Read, check and decode every clip; write scenes, features, fingerprints, quarantine and the report.
 
     Args:
         config: Where the data set is and how much of it may be unusable.
         inputs: `simulate` is read where the configuration names no root.
-        out: Receives scenes.parquet, features.parquet, quarantine.parquet and ingest.json.
+        out: Receives scenes.parquet, features.parquet, fingerprints.parquet, quarantine.parquet and ingest.json.
         reporter: Told of every clip.
 
     Returns:
@@ -48,12 +49,13 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     if not found and not problems:
         raise UserError(f"{place.name}: the {config.source} data set names no clip; add clips to its annotations")
     inspections = _inspect_all([path for _, path in found], config, decoder, reporter)
-    scenes, features, late = judge(found, inspections)
+    scenes, features, fingerprints, late = judge(found, inspections)
     problems = [*problems, *late]
     rows = [asdict(p) for p in problems]
     write_table(QUARANTINE, out, rows)
     write_table(SCENES, out, scenes)
     write_table(FEATURES, out, features)
+    write_table(FINGERPRINTS, out, fingerprints)
     report = IngestReport(
         source=config.source,
         root=place.name,
@@ -133,13 +135,14 @@ def _inspect_all(
 
 def judge(
     found: Found, inspections: Iterable[Inspection | Fault]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Problem]]:
-    """Rows of scenes and features in the order of `clip_id`, and what the files themselves rule out.
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], list[Problem]]:
+    """Rows of scenes, features and fingerprints in the order of `clip_id`, and what the files themselves rule out.
 
     Of several usable clips with the same bytes the first is kept.
     """
     scenes: list[dict[str, Any]] = []
     features: list[dict[str, Any]] = []
+    fingerprints: list[dict[str, Any]] = []
     problems: list[Problem] = []
     by_bytes: dict[str, str] = {}
     for (candidate, path), result in zip(found, inspections, strict=True):
@@ -155,7 +158,8 @@ def judge(
         by_bytes[result.sha256] = candidate.clip_id
         scenes.append(_scene(candidate, path, result))
         features.append({"clip_id": candidate.clip_id, **asdict(result.features)})
-    return sorted(scenes, key=_by_id), sorted(features, key=_by_id), problems
+        fingerprints.append({"clip_id": candidate.clip_id, "frames": result.fingerprint})
+    return sorted(scenes, key=_by_id), sorted(features, key=_by_id), sorted(fingerprints, key=_by_id), problems
 
 
 def _by_id(row: Mapping[str, Any]) -> str:
@@ -187,7 +191,6 @@ def _scene(candidate: Candidate, path: Path, inspection: Inspection) -> dict[str
         "width_px": info.width_px,
         "height_px": info.height_px,
         "codec": info.codec,
-        "perceptual_hashes": inspection.perceptual_hashes,
         "pre_crash_start_s": times.pre_crash_start_s,
         "crash_start_s": times.crash_start_s,
         "crash_end_s": times.crash_end_s,

@@ -31,7 +31,7 @@ class Alignment:
     """The best fit of two clips."""
 
     distance: float
-    """Share of differing bits in the pictures plus that in the motion; without motion three times that in the pictures."""
+    """Share of differing bits in the pictures plus that in the motion; without motion three times that of pictures."""
     offset: float
     """Rows by which the second begins after the first; halves lie between rows."""
     is_mirrored: bool

@@ -1,9 +1,9 @@
 """Which clips may look alike: frames whose hashes begin with the same bits, found by sorting, in flat memory.
 
-A sorting brings hashes with a common beginning side by side; several sortings, each with other bits in front, find those
-that differ in few bits (locality-sensitive hashing by bit sampling, Indyk and Motwani 1998, with the length of the
-common beginning left to the data, as in an LSH forest, Bawa et al. 2005). A frame meets only its next neighbours, so the
-work is in proportion to the number of frames even when all of them are equal.
+A sorting brings hashes with a common beginning side by side; several sortings, each with other bits in front, find
+those that differ in few bits (locality-sensitive hashing by bit sampling, Indyk and Motwani 1998; the length of the
+common beginning is left to the data, as in an LSH forest, Bawa et al. 2005). A frame meets only its next neighbours, so
+the work is in proportion to the number of frames even when all of them are equal.
 """
 
 from collections.abc import Iterator

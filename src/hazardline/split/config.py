@@ -20,9 +20,9 @@ class SplitConfig(Document):
     """The test share grows, at the cost of training, until it holds this many clips."""
     salt: Annotated[str, Field(min_length=1)] = "hazardline"
     """Another salt gives another split of the same clips."""
-    near_duplicate_distance: Annotated[float, Field(ge=0, le=16, strict=False)] = 6.0
-    """Two clips with so many differing bits of 64, in the mean over five frames, are one group (and no frame may
-    differ in more than three times as many)."""
+    near_duplicate_distance: Annotated[float, Field(ge=0, le=0.5, strict=False)] = 0.3
+    """Two clips are one group when the share of bits in which their pictures differ and that of their motion add up to
+    no more than this; without motion (images, a parked car) the pictures alone must differ in a third of it at most."""
     leakage_limit_auc: Annotated[float, Field(ge=0.5, le=1)] = 0.7
     """A cheap feature leaks the label when its held-out AUC lies above this with its whole 95 % interval."""
     fail_on_leakage: bool = False

@@ -67,7 +67,7 @@ def _torn(
 def _torn_neighbours(neighbours: Iterable[Neighbours], splits: Mapping[str, str]) -> list[str]:
     return [
         f"near-duplicates {pair.first!r} ({splits[pair.first]}) and {pair.second!r} ({splits[pair.second]}), "
-        f"{pair.distance:.1f} bits apart"
+        f"{pair.distance:.0%} of the bits apart"
         for pair in neighbours
         if splits[pair.first] != splits[pair.second]
     ]

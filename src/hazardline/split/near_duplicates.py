@@ -1,25 +1,88 @@
 """Near duplicates among all clips, by their fingerprints: found in candidates, proved by alignment, in flat memory.
 
-Groups need connections and not every pair: clips that are joined already are not compared again, so a thousand copies of
-one clip give 999 links and not half a million.
+Groups need connections and not every pair: clips that are joined already are not compared again, so a thousand copies
+of one clip give 999 links and not half a million.
 """
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hazardline.ingest.fingerprints import RATE_HZ
+from hazardline.errors import UserError
+from hazardline.ingest.fingerprints import FINGERPRINTS, RATE_HZ, frames_of
 from hazardline.split.alignment import Alignment, align
 from hazardline.split.candidates import NUM_SORTINGS, hits, unpacked
 from hazardline.split.frame_store import FrameStore
+from hazardline.split.groups import Neighbours
+from hazardline.tables import SCENES, read_batches
 
+LEAST_SHIFT_S = 0.3
+"""Copies whose beginnings lie nearer together do not count as trimmed."""
 _MOST_OFFSETS = 4
-_LEAST_SHIFT_S = 0.3
-"""Copies whose beginnings lie nearer together count as not trimmed at the start."""
+_BATCH_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """What was found in a table of fingerprints."""
+
+    neighbours: list[Neighbours]
+    """One pair less than its clips for every group of near duplicates."""
+    num_uninformative: int
+    """Clips that could not be compared."""
+    num_clips_in_largest_group: int
+
+
+def near_duplicates(folder: Path, clip_ids: Sequence[str], max_distance: float, scratch: Path) -> NearDuplicates:
+    """Near duplicates among the clips of a table of fingerprints.
+
+    Args:
+        folder: With fingerprints.parquet.
+        clip_ids: Of all clips, in the order of the table.
+        max_distance: Of an alignment, for two clips to count as near duplicates.
+        scratch: A folder on a disk with room for the fingerprints and twice as much; it is left as it was.
+
+    Raises:
+        UserError: the table cannot be read, or is of other clips.
+    """
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="near-duplicates-") as name:
+        store = FrameStore(Path(name) / "frames", _fingerprints(folder, clip_ids))
+        with closing(store):
+            found = list(links(store, max_distance, Path(name)))
+            num_uninformative = int((~store.is_informative).sum())
+    groups = _Groups(len(clip_ids))
+    for link in found:
+        groups.join(link.first, link.second)
+    sizes = np.bincount(groups.labels())
+    neighbours = [
+        Neighbours(clip_ids[link.first], clip_ids[link.second], link.distance, link.is_mirrored, link.offset_s)
+        for link in found
+    ]
+    return NearDuplicates(neighbours, num_uninformative, int(sizes.max(initial=0)))
+
+
+def _fingerprints(folder: Path, clip_ids: Sequence[str]) -> Iterator[np.ndarray]:
+    """Fingerprints in the order of the ids."""
+    place = 0
+    for batch in read_batches(FINGERPRINTS, folder, _BATCH_ROWS):
+        found = batch.column("clip_id").to_pylist()
+        if found != list(clip_ids[place : place + len(found)]):
+            raise _other_clips(folder, place)
+        place += len(found)
+        for data in batch.column("frames"):
+            yield frames_of(data.as_py())
+    if place != len(clip_ids):
+        raise _other_clips(folder, place)
+
+
+def _other_clips(folder: Path, place: int) -> UserError:
+    path = folder / FINGERPRINTS.file_name
+    return UserError(f"{path}: about row {place} other clips than in {SCENES.file_name}; run ingest again")
 
 
 @dataclass(frozen=True)
@@ -29,15 +92,9 @@ class Link:
     first: int
     second: int
     distance: float
-    """See `hazardline.split.alignment.Alignment`."""
     is_mirrored: bool
     offset_s: float
-    """By so much the second clip begins after the first."""
-
-    @property
-    def is_trimmed(self) -> bool:
-        """Whether the two begin at other moments."""
-        return abs(self.offset_s) > _LEAST_SHIFT_S
+    """See `hazardline.split.groups.Neighbours`."""
 
 
 class _Groups:
@@ -60,7 +117,7 @@ class _Groups:
         return low != high
 
     def labels(self) -> np.ndarray:
-        """int (clips,): the group of every clip."""
+        """Int (clips,): the group of every clip."""
         while True:
             above = self._parent[self._parent]
             if np.array_equal(above, self._parent):
@@ -77,15 +134,14 @@ def links(store: FrameStore, max_distance: float, scratch: Path) -> Iterator[Lin
         scratch: A folder for files of up to some kB a clip; they are gone at the end.
     """
     groups = _Groups(len(store))
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="near-duplicates-") as folder:
-        for number in range(NUM_SORTINGS):
-            for first, second, votes in _candidates(hits(store, number, groups.labels(), Path(folder))):
-                if groups.root(first) == groups.root(second):
-                    continue
-                fit = _best(store, first, second, votes, max_distance)
-                if fit is not None:
-                    groups.join(first, second)
-                    yield Link(first, second, fit.distance, fit.is_mirrored, fit.offset / RATE_HZ)
+    for number in range(NUM_SORTINGS):
+        for first, second, votes in _candidates(hits(store, number, groups.labels(), scratch)):
+            if groups.root(first) == groups.root(second):
+                continue
+            fit = _best(store, first, second, votes, max_distance)
+            if fit is not None:
+                groups.join(first, second)
+                yield Link(first, second, fit.distance, fit.is_mirrored, fit.offset / RATE_HZ)
 
 
 def _candidates(blocks: Iterator[np.ndarray]) -> Iterator[tuple[int, int, Counter[int]]]:

@@ -11,9 +11,10 @@ from hazardline.ingest.features import FEATURES
 from hazardline.progress import Reporter
 from hazardline.split.assign import SPLITS, assign
 from hazardline.split.config import SplitConfig
-from hazardline.split.groups import Neighbours, group, near_duplicates
+from hazardline.split.groups import group
 from hazardline.split.guard import check_assignment
 from hazardline.split.leakage import LeakageRow, audit, audit_data
+from hazardline.split.near_duplicates import LEAST_SHIFT_S, NearDuplicates, near_duplicates
 from hazardline.tables import ASSIGNMENT, SCENES, read_table, write_table
 
 LEAKAGE_NAME = "leakage.json"
@@ -29,11 +30,20 @@ class SplitCounts(Document):
 
 
 class NeighbourLeakage(Document):
-    """Near-duplicates, by perceptual hashes."""
+    """Near-duplicates, by fingerprints."""
 
     distance: float
-    """Limit in differing bits of 64, in the mean over five frames."""
+    """`near_duplicate_distance` of the recipe."""
     num_pairs: int
+    """Links found; clips that are connected through others are not linked again."""
+    num_mirrored: int
+    num_trimmed: int
+    """Of the pairs, those of which one begins later than the other."""
+    num_uninformative: int
+    """Clips that show nothing that could be compared (black, fog, a plain title): they are nobody's duplicates."""
+    num_clips_in_largest_group: int
+    """Clips connected with one another by near-duplication alone. If these are more than the copies that one clip can
+    have, the distance is too large for this data."""
     num_pairs_with_other_label: int
     """Of those, pairs of different labels that no `pair_id` explains: copies of one scene that were labelled twice."""
     num_across_splits: int
@@ -42,7 +52,7 @@ class NeighbourLeakage(Document):
 class LeakageReport(Document):
     """`leakage.json`: how the data was split, and what cheap features give away."""
 
-    version: Literal["leakage@1"] = "leakage@1"
+    version: Literal["leakage@2"] = "leakage@2"
     salt: str
     num_groups: int
     splits: dict[str, SplitCounts]
@@ -56,7 +66,7 @@ def run(config: SplitConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
 
     Args:
         config: Shares, salt and limits.
-        inputs: `ingest` with scenes.parquet and features.parquet.
+        inputs: `ingest` with scenes.parquet, features.parquet and fingerprints.parquet.
         out: Receives the two files.
         reporter: Told of the phases and of leaking features.
 
@@ -69,7 +79,9 @@ def run(config: SplitConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
     scenes = read_table(SCENES, inputs["ingest"])
     features = read_table(FEATURES, inputs["ingest"])
     reporter.phase("group clips")
-    neighbours = near_duplicates(scenes, config.near_duplicate_distance)
+    ids = [row["clip_id"] for row in scenes]
+    found = near_duplicates(inputs["ingest"], ids, config.near_duplicate_distance, out)
+    neighbours = found.neighbours
     groups = group(scenes, neighbours)
     splits = assign(scenes, groups, config)
     rows = [{"clip_id": c, "group_id": g, "split": splits[g]} for c, g in sorted(groups.items())]
@@ -79,7 +91,7 @@ def run(config: SplitConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
         salt=config.salt,
         num_groups=len(splits),
         splits=_counts(scenes, rows),
-        neighbours=_neighbours(scenes, rows, neighbours, config.near_duplicate_distance),
+        neighbours=_neighbours(scenes, rows, found, config.near_duplicate_distance),
         limit_auc=config.leakage_limit_auc,
         rows=audit(audit_data(scenes, features, groups), config.leakage_limit_auc),
     )
@@ -119,9 +131,10 @@ def _counts(scenes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any
 def _neighbours(
     scenes: Sequence[Mapping[str, Any]],
     rows: Sequence[Mapping[str, Any]],
-    neighbours: Sequence[Neighbours],
+    found: NearDuplicates,
     distance: float,
 ) -> NeighbourLeakage:
+    neighbours = found.neighbours
     by_id = {scene["clip_id"]: scene for scene in scenes}
     splits = {row["clip_id"]: row["split"] for row in rows}
     unexplained = [
@@ -133,6 +146,10 @@ def _neighbours(
     return NeighbourLeakage(
         distance=distance,
         num_pairs=len(neighbours),
+        num_mirrored=sum(pair.is_mirrored for pair in neighbours),
+        num_trimmed=sum(abs(pair.offset_s) > LEAST_SHIFT_S for pair in neighbours),
+        num_uninformative=found.num_uninformative,
+        num_clips_in_largest_group=found.num_clips_in_largest_group,
         num_pairs_with_other_label=len(unexplained),
         num_across_splits=sum(splits[pair.first] != splits[pair.second] for pair in neighbours),
     )
