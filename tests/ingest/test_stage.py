@@ -27,6 +27,7 @@ def test_the_acceptance_folder_with_a_generous_limit(tmp_path: Path) -> None:
     summary = stage.run(IngestConfig(root=str(root), max_quarantined_share=0.9), {}, out, reporter)
     assert sorted(p.name for p in out.iterdir()) == [
         "features.parquet",
+        "fingerprints.parquet",
         "ingest.json",
         "quarantine.parquet",
         "scenes.parquet",

@@ -88,9 +88,10 @@ def align(
         tries = [(k, offset) for k in range(len(pairs)) for offset in offsets]
     best: Alignment | None = None
     for k, offset in tries:
-        for halves in range(2 * offset - 2, 2 * offset + 3):
+        for step in (0, -2, 2, -1, 1):  # whole rows first: they win a draw
+            halves = 2 * offset + step
             found = _fit(*pairs[k], halves, least)
-            if found is not None and found[0] <= (max_distance if best is None else best.distance):
+            if found is not None and found[0] <= max_distance and (best is None or found[0] < best.distance):
                 best = Alignment(found[0], halves / 2, is_mirrored, found[1])
     return best
 
