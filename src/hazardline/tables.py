@@ -206,9 +206,10 @@ def read_batches(table: Table, folder: Path, num_rows: int) -> Iterator[pa.Recor
     """
     path = folder / table.file_name
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             _check_schema(table, path, file.schema_arrow)
-            yield from file.iter_batches(num_rows)
+            for group in range(file.num_row_groups):  # pyarrow reads ahead through all the groups that it is given
+                yield from file.iter_batches(num_rows, row_groups=[group])
     except (OSError, pa.ArrowInvalid) as error:
         raise _unreadable(table, path, error) from None
 

@@ -1,0 +1,92 @@
+"""Near duplicates among many synthetic fingerprints, in a process of its own: time and peak memory.
+
+`python -m benchmarks.planted.scale CLIPS CONTENT FOLDER` prints one JSON line. The table is written by batches before the
+clock starts, and read by batches within it.
+"""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hazardline.ingest.fingerprints import FINGERPRINTS, NUM_WORDS, frames_of
+from hazardline.split.frame_store import FrameStore
+from hazardline.split.near_duplicates import links
+from hazardline.tables import read_batches
+
+NUM_ROWS = 20
+"""Of a clip of 8 s."""
+COPY_EVERY = 50
+"""So many clips have one planted copy, the clip before it."""
+COPY_ERROR = 0.05
+"""Share of the bits that differ in a copy."""
+MAX_DISTANCE = 0.3
+_BATCH = 5_000
+
+
+def _frames(content: str, num: int, rng: np.random.Generator) -> np.ndarray:
+    """uint64 (num, rows, words) of clips: `distinct` with planted copies, or all `equal`."""
+    if content == "equal":
+        return np.broadcast_to(np.random.default_rng(0).integers(1, 1 << 63, (NUM_ROWS, NUM_WORDS), np.uint64), (num, NUM_ROWS, NUM_WORDS))
+    frames = rng.integers(1, 1 << 64, (num, NUM_ROWS, NUM_WORDS), np.uint64)
+    base = frames[COPY_EVERY - 2 :: COPY_EVERY]
+    flips = np.packbits(rng.random((*base.shape, 64)) < COPY_ERROR, axis=3, bitorder="little").view(np.uint64)[..., 0]
+    frames[COPY_EVERY - 1 :: COPY_EVERY][: len(base)] = base ^ flips
+    return frames
+
+
+def write_fingerprints(folder: Path, content: str, num_clips: int) -> None:
+    """A table of synthetic fingerprints."""
+    rng = np.random.default_rng(0)
+    schema = FINGERPRINTS.schema.with_metadata({b"hazardline.table": FINGERPRINTS.name.encode()})
+    with pq.ParquetWriter(folder / FINGERPRINTS.file_name, schema, compression="none") as writer:
+        for start in range(0, num_clips, _BATCH):
+            num = min(_BATCH, num_clips - start)
+            ids = [f"{start + k:08}" for k in range(num)]
+            data = [clip.tobytes() for clip in _frames(content, num, rng)]
+            writer.write_batch(pa.record_batch([ids, data], schema=schema))
+
+
+def _clips(folder: Path) -> Iterator[np.ndarray]:
+    for batch in read_batches(FINGERPRINTS, folder, 4096):
+        for data in batch.column("frames"):
+            yield frames_of(data.as_py())
+
+
+def main() -> None:
+    """Measure one case."""
+    num_clips, content, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    if len(sys.argv) > 4:  # the writer runs in a process of its own: its memory is none of the search
+        write_fingerprints(folder, content, num_clips)
+        return
+    start, start_cpu = time.perf_counter(), time.process_time()
+    store = FrameStore(folder / "frames", _clips(folder))
+    num_links = num_planted = 0
+    for link in links(store, MAX_DISTANCE, folder):
+        num_links += 1
+        num_planted += link.second - link.first == 1 and link.second % COPY_EVERY == COPY_EVERY - 1
+    store.close()
+    result = {
+        "clips": num_clips,
+        "content": content,
+        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time() - start_cpu, 1),
+        "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "links": num_links,
+    }
+    if content == "distinct":
+        planted = num_clips // COPY_EVERY
+        result |= {"planted": planted, "recall": round(num_planted / planted, 5), "others": num_links - num_planted}
+    print(json.dumps(result))
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
