@@ -166,6 +166,10 @@ KINDS: dict[str, Kind] = {
 }
 
 
+SINGLE_KINDS = tuple(KINDS)[:11]
+"""One change at a time; the others combine several."""
+
+
 def plant(path: Path, base: Clip, name: str, kind: str) -> Path:
     """Write the copy of one kind of a base clip; `name` (of the base) and kind decide what is random in it."""
     rng = np.random.default_rng(zlib.crc32(f"{name}/{kind}".encode()))

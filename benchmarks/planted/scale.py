@@ -1,7 +1,7 @@
 """Near duplicates among many synthetic fingerprints, in a process of its own: time and peak memory.
 
-`python -m benchmarks.planted.scale CLIPS CONTENT FOLDER` prints one JSON line; with `write` behind it, it makes the table,
-whose memory then is none of the search.
+`python -m benchmarks.planted.scale CLIPS CONTENT FOLDER` prints one JSON line; with `write` behind it, it makes the
+table, whose memory then is none of the search.
 """
 
 import json
