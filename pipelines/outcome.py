@@ -34,6 +34,8 @@ def show_success(summary: RunSummary, outcome: Outcome, folder: RunFolder, conso
     """The table of stages, the scores, and where to go from here."""
     console.print(_stage_table(summary, outcome.records))
     console.print(_score_table(summary))
+    if summary.leakage.get("findings"):
+        console.print(_finding_table(summary))
     verdict = "open" if summary.gate.passed else "closed: " + "; ".join(summary.gate.reasons)
     console.print(
         f"gate {verdict}\n{summary.registry.name} version {summary.registry.version}, aliases: "
@@ -110,6 +112,19 @@ def _score_table(summary: RunSummary) -> Table:
             name,
             *(f"{_short(cell.value)} [{', '.join(map(_short, cell.interval))}]" if cell else "-" for cell in cells),
         )
+    return table
+
+
+def _finding_table(summary: RunSummary) -> Table:
+    """What the leakage audit found, but for what is only told; all of it is in the report."""
+    findings = summary.leakage["findings"]
+    told = [finding for finding in findings if finding["severity"] != "info"]
+    title = f"Leakage audit: {len(told)} of {len(findings)} findings are more than information"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("severity", "finding", "what was measured"):
+        table.add_column(column, no_wrap=column != "what was measured")
+    for finding in told:
+        table.add_row(finding["severity"], finding["name"], escape(finding["sentence"]))
     return table
 
 

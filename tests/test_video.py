@@ -267,6 +267,7 @@ for name in sys.argv[1:]:
         theirs = video.decode(path, 5, width_px, height_px)
         assert video.backend() == "torchcodec", video.backend_reason()
         assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+        assert np.array_equal(video.at(path, [0.6, 0.0, 0.4], width_px, height_px), theirs[[3, 0, 2]])
         difference = np.abs(ours.astype(int) - theirs).mean()
         assert difference < 3, (name, width_px, difference)
         print(f"{path.name} {width_px} {difference:.2f}")

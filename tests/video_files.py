@@ -1,6 +1,6 @@
 """Small real video files for tests, made with PyAV."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,14 +31,19 @@ def write_clip(
     times_s: Sequence[float] | None = None,
     rotation: int | None = None,
     gop_size: int = 12,
+    options: Mapping[str, str] | None = None,
+    max_b_frames: int | None = None,
 ) -> Path:
-    """Encode pictures; `times_s` gives a variable frame rate."""
+    """Encode pictures; `times_s` gives a variable frame rate, `options` take the place of those for good pictures."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        options = {"crf": "12", "preset": "veryfast"} if codec == "libx264" else {"qmin": "1", "qmax": "2"}
-        stream = container.add_stream(codec, rate=fps, options=options)
+        good = {"crf": "12", "preset": "veryfast"} if codec == "libx264" else {"qmin": "1", "qmax": "2"}
+        stream = container.add_stream(codec, rate=fps, options=good if options is None else dict(options))
         stream.height, stream.width = pictures.shape[1:3]
-        stream.pix_fmt, stream.gop_size, stream.bit_rate = "yuv420p", gop_size, 4_000_000
+        stream.pix_fmt = {"mjpeg": "yuvj420p", "png": "rgb24"}.get(codec, "yuv420p")
+        stream.gop_size, stream.bit_rate = gop_size, 4_000_000
+        if max_b_frames is not None:
+            stream.codec_context.max_b_frames = max_b_frames
         if rotation is not None:
             stream.set_display_rotation(rotation)
         if times_s is not None:

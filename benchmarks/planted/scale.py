@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from hazardline.ingest.fingerprints import FINGERPRINTS, NUM_WORDS, frames_of
 from hazardline.split.frame_store import FrameStore
 from hazardline.split.near_duplicates import links
-from hazardline.tables import read_batches
+from hazardline.tables import read_rows
 
 NUM_ROWS = 20
 """Of a clip of 8 s."""
@@ -26,7 +26,7 @@ COPY_EVERY = 50
 COPY_ERROR = 0.05
 """Share of the bits that differ in a copy."""
 MAX_DISTANCE = 0.3
-_BATCH = 5_000
+_BATCH = 1 << 14
 
 
 def _frames(content: str, num: int, rng: np.random.Generator) -> np.ndarray:
@@ -54,9 +54,8 @@ def write_fingerprints(folder: Path, content: str, num_clips: int) -> None:
 
 
 def _clips(folder: Path) -> Iterator[np.ndarray]:
-    for batch in read_batches(FINGERPRINTS, folder, 4096):
-        for data in batch.column("frames"):
-            yield frames_of(data.as_py())
+    for row in read_rows(FINGERPRINTS, folder, batch_rows=1024):
+        yield frames_of(row["frames"])
 
 
 def _peak_rss_kib() -> int:

@@ -23,7 +23,12 @@ def code_digest(stage: str, root: Path = PACKAGE_ROOT) -> str:
         stage: name of the stage.
         root: folder of the `hazardline` package.
     """
-    modules = modules_used(f"{PACKAGE}.{stage}.stage", root)
+    return module_digest(f"{PACKAGE}.{stage}.stage", root)
+
+
+def module_digest(module: str, root: Path = PACKAGE_ROOT) -> str:
+    """Hex SHA-256 over a module and all that it imports of the package; see the head of this module."""
+    modules = modules_used(module, root)
     parts = {name: sha256_bytes(ast.dump(_without_docstrings(path)).encode()) for name, path in modules.items()}
     for folder in {path.parent for path in modules.values()} - {root}:
         for path in folder.rglob("*"):

@@ -54,6 +54,10 @@ class Document(BaseModel):
         """Write as indented JSON, atomically."""
         write_json(path, self.data())
 
+    def reads_unseen(self) -> bool:
+        """Whether a stage of these settings reads what no cache key sees (a bucket): it then runs every time."""
+        return False
+
     def digest(self) -> str:
         """Hex SHA-256 of the canonical JSON form."""
         return sha256_bytes(canonical_json(self.data()))

@@ -11,6 +11,8 @@ HOME = "HAZARDLINE_HOME"
 """Folder of everything that runs leave behind (default `.hazardline` in the working folder)."""
 STORE = "HAZARDLINE_STORE"
 """Folder of the content-addressed store (default `store` below the home)."""
+DATASETS = "HAZARDLINE_DATASETS"
+"""Folder of data set versions and of clips that lie nowhere else (default `datasets` below the home)."""
 EVENTS = "HAZARDLINE_EVENTS"
 """File to which stages append their progress events; without it they go nowhere."""
 KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
@@ -18,6 +20,13 @@ KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
 
 S3_ENDPOINT = "HAZARDLINE_S3_ENDPOINT"
 """Address of the S3 service for bases, checkpoints and releases (default: AWS). Credentials are boto3's affair."""
+
+LABEL_STUDIO_KEY = "HAZARDLINE_LABEL_STUDIO_KEY"
+"""Key of a Label Studio account (`hazardline review push` and `pull`)."""
+ANNOTATOR_KEY = "HAZARDLINE_ANNOTATOR_KEY"
+"""API key of the endpoint that annotates (`synthesize.annotator: endpoint`); a server of your own may need none."""
+ANNOTATOR_URL = "HAZARDLINE_ANNOTATOR_URL"
+"""Address of that endpoint up to and with `/v1`, where the recipe names none (default: OpenAI's)."""
 
 
 def home() -> Path:
@@ -31,6 +40,17 @@ def store_root() -> Path:
     return Path(value).absolute() if value else home() / "store"
 
 
+def datasets_root() -> Path:
+    """Folder of the data sets' versions, absolute."""
+    value = os.environ.get(DATASETS)
+    return Path(value).absolute() if value else home() / "datasets"
+
+
+def digests_path() -> Path:
+    """File that remembers digests of files outside of the store, absolute."""
+    return datasets_root() / "digests.sqlite"
+
+
 def events_path() -> Path | None:
     """File to which stages append their progress events, if one was asked for."""
     value = os.environ.get(EVENTS)
@@ -42,6 +62,21 @@ def s3_endpoint() -> str | None:
     return os.environ.get(S3_ENDPOINT) or None
 
 
+def label_studio_key() -> str | None:
+    """Key of a Label Studio account, if one was given."""
+    return os.environ.get(LABEL_STUDIO_KEY) or None
+
+
 def kfp_token() -> str | None:
     """Bearer token for a Kubeflow Pipelines endpoint, if one was given."""
     return os.environ.get(KFP_TOKEN) or None
+
+
+def annotator_key() -> str | None:
+    """API key of the endpoint that annotates, if one was given."""
+    return os.environ.get(ANNOTATOR_KEY) or None
+
+
+def annotator_url() -> str | None:
+    """Address of the endpoint that annotates, if one was given."""
+    return os.environ.get(ANNOTATOR_URL) or None

@@ -1,5 +1,6 @@
 """Files as the line wants them: written whole or not at all, and named by their content."""
 
+import errno
 import hashlib
 import json
 import os
@@ -8,7 +9,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from hazardline.errors import UserError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -53,13 +56,17 @@ def _fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, also after a power cut."""
+@contextmanager
+def atomic_stream(path: Path) -> Iterator[BinaryIO]:
+    """A stream to write a file piece by piece: it takes its name, flushed to the disk, when the block ends well.
+
+    A reader sees the old content or the new one, also after a power cut; an error leaves the old content.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         Path(name).chmod(0o644)
@@ -68,6 +75,12 @@ def write_atomic(path: Path, data: bytes) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     _fsync_folder(path.parent)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, also after a power cut."""
+    with atomic_stream(path) as stream:
+        stream.write(data)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -80,6 +93,27 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     lines = [canonical_json(row) for row in rows]
     write_atomic(path, b"".join(line + b"\n" for line in lines))
     return len(lines)
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def clear_when_full(named: str) -> Iterator[None]:
+    """Turn a full disk into one line.
+
+    Raises:
+        UserError: there is no room, or a file is larger than this user or file system allows.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise UserError(
+            f"{error.filename or named}: no room to write ({error.strerror}); free some space and run again: what is "
+            "whole is kept, nothing half-written stays"
+        ) from None
 
 
 def sync_tree(root: Path) -> None:

@@ -150,6 +150,8 @@ class NativeClip(Document):
     """Who filmed or uploaded it."""
     location: str | None = None
     """Where it was filmed: a city or a country."""
+    published_split: Literal["train", "validation", "test"] | None = None
+    """The split that the data set itself puts the clip into."""
     fps: Annotated[float, Field(gt=0, le=1000, strict=False)] | None = None
     """Where `video` is a folder of numbered frames: how many make a second."""
     source: str = "native"

@@ -11,6 +11,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from hazardline.champion import CHAMPION, ChampionConfig
 from hazardline.code_digest import PACKAGE_ROOT
 from hazardline.documents import Document
 from hazardline.errors import UserError
-from hazardline.files import canonical_json, digest_json, sha256_file, sha256_tree
+from hazardline.file_digests import FileDigests
+from hazardline.files import canonical_json, digest_json
 from hazardline.process_memory import PeakMemory
 from hazardline.progress import EventReporter, Reporter, SilentReporter
 from hazardline.stages import Stage, stage_named
@@ -109,7 +111,9 @@ def make_or_reuse(
     for left in store.sweep():
         reporter.note(f"removed {left.name}, left by a run that was killed")
     key = cache_key(stage, config, inputs)
-    name = key if stage.is_cacheable else f"{key}-{time.time_ns():x}{secrets.token_hex(3)}"
+    name = (
+        key if stage.is_cacheable and not config.reads_unseen() else f"{key}-{time.time_ns():x}{secrets.token_hex(3)}"
+    )
     with PeakMemory() as memory, store.lock(stage.name, name) as waited:
         if waited:
             reporter.note("waited for another run that was making the same output")
@@ -148,7 +152,7 @@ def cache_key(stage: Stage, config: Document, inputs: Mapping[str, StageRecord])
         {
             "stage": stage.name,
             "section": config.data(),
-            "files": {name: _contents_digest(path) for name, path in files_named(config.data()).items()},
+            "files": _contents_digests(files_named(config.data())),
             "inputs": {name: record.content_digest for name, record in inputs.items()},
             "code": stage.code_digest(),
             "versions": {
@@ -232,10 +236,14 @@ def _is_on_disk(path: Path) -> bool:
     return all(len(part.encode()) <= _LONGEST_NAME_BYTES for part in path.parts) and path.exists()
 
 
-def _contents_digest(path: Path) -> str:
-    if path.is_dir():
-        return sha256_tree(path)
-    return sha256_file(path)
+def _contents_digests(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Digests of files and folders; of a large data set only what may have changed is read."""
+    if not paths:
+        return {}
+    with closing(FileDigests(environment.digests_path())) as digests:
+        return {
+            name: digests.sha256_tree(path) if path.is_dir() else digests.sha256(path) for name, path in paths.items()
+        }
 
 
 def _version(distribution: str) -> str:

@@ -3,21 +3,23 @@
 A table file carries its name and version in the Parquet metadata; a reader refuses any other.
 """
 
-import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hazardline.errors import UserError
-from hazardline.files import write_atomic
+from hazardline.files import atomic_stream
 
-_NAME_KEY = b"hazardline.table"
-_ROW_GROUP = 16_384
-"""Rows that a reader must hold at least."""
+TABLE_NAME_KEY = b"hazardline.table"
+ROWS_PER_GROUP = 1 << 16
+"""Rows of a Parquet row group: what a reader or a writer holds at most, as columns."""
+_ROWS_PER_PORTION = 1 << 12
+"""Rows that are held as Python objects at a time."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,41 @@ QA = Table(
     ),
 )
 
+RECORDS = Table(
+    "records@1",
+    "records.parquet",
+    pa.schema(
+        [
+            _required("clip_id", pa.string()),
+            _required("task", pa.string()),
+            _required("question", pa.string()),
+            _required("answer", pa.string()),  # of a topic of HazardQA: reasoning, then "Answer:" and the final answer
+        ]
+    ),
+)
+"""A question-answer pair that a data set was published with, word for word, a row, in the order of `clip_id`."""
+
+REJECTED = Table(
+    "rejected@1",
+    "rejected.parquet",
+    pa.schema([*QA.schema, _required("reason", pa.string()), _required("detail", pa.string())]),
+)
+"""A question-answer pair that validation refused a row, with the reason (a fixed word) and what was found."""
+
+FAILED = Table(
+    "failed@1",
+    "failed.parquet",
+    pa.schema(
+        [
+            _required("clip_id", pa.string()),
+            _required("reason", pa.string()),
+            _required("detail", pa.string()),
+            _required("num_attempts", pa.int64()),
+        ]
+    ),
+)
+"""A clip that an annotator was asked about in vain a row, with the last attempt's reason."""
+
 PREDICTIONS = Table(
     "predictions@1",
     "predictions.parquet",
@@ -156,30 +193,157 @@ CLIP_SCORES = Table(
 """What each metric is computed from, a clip a row, so that two models can be compared clip by clip."""
 
 
+MARKS = Table(
+    "marks@1",
+    "marks.parquet",
+    pa.schema(
+        [
+            _required("clip_id", pa.string()),
+            _required("mark", pa.string()),  # pre_crash | crash_start | crash_end
+            pa.field("reviewer", pa.string()),  # null for the annotation and for BADAS
+            _required("time_s", pa.float64()),
+            _required("source", pa.string()),  # annotation | reviewer | badas
+            _required("is_prefilled", pa.bool_()),  # a reviewer left it where it was shown: no second opinion
+        ]
+    ),
+)
+"""Every mark of a moment, a row each; several of one moment are kept side by side, never averaged."""
+
+
+class TableWriter:
+    """Writes a table row by row in bounded memory; the file takes its name, whole, when the block ends well.
+
+    The same rows give the same bytes, in whatever portions they come.
+
+        with TableWriter(QA, folder) as writer:
+            writer.write(row)
+    """
+
+    def __init__(self, table: Table, folder: Path, rows_per_group: int = ROWS_PER_GROUP) -> None:
+        """Write `folder/<file_name>`.
+
+        Args:
+            table: the declared table.
+            folder: where the file goes.
+            rows_per_group: rows of a Parquet row group, and of what is held in memory as Arrow columns.
+        """
+        self.table, self.path = table, folder / table.file_name
+        self.num_rows = 0
+        self._rows_per_group = rows_per_group
+        self._schema = table.schema.with_metadata({TABLE_NAME_KEY: table.name.encode()})
+        self._names = set(table.schema.names)
+        self._rows: list[dict[str, Any]] = []
+        self._group: list[pa.Table] = []
+
+    def __enter__(self) -> Self:
+        self._whole = self._write_whole()
+        self._whole.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._whole.__exit__(*error)
+
+    @contextmanager
+    def _write_whole(self) -> Iterator[None]:
+        with atomic_stream(self.path) as stream:
+            self._file = pq.ParquetWriter(stream, self._schema, compression="zstd")
+            try:
+                yield
+                self._end_group(at_least_one=self.num_rows == 0)
+                self._file.close()
+            finally:
+                self._file.is_open = False  # after an error: no footer for a file that nobody will see
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Add a row.
+
+        Raises:
+            ValueError: it lacks a column or has an extra one. A value of another type or a forbidden null is found
+                here or some rows later.
+        """
+        if row.keys() != self._names:
+            raise ValueError(f"{self.table.name}: columns differ from the schema: {sorted(set(row) ^ self._names)}")
+        self._rows.append(dict(row))
+        self.num_rows += 1
+        if len(self._rows) == _ROWS_PER_PORTION or self.num_rows % self._rows_per_group == 0:
+            self._end_portion()
+        if self.num_rows % self._rows_per_group == 0:
+            self._end_group()
+
+    def _end_portion(self) -> None:
+        try:
+            data = pa.Table.from_pylist(self._rows, schema=self._schema)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ValueError(f"{self.table.name}: {error}") from None
+        for field in self.table.schema:
+            if not field.nullable and data.column(field.name).null_count:
+                raise ValueError(f"{self.table.name}: column {field.name} has a null")
+        self._group.append(data)
+        self._rows = []
+
+    def _end_group(self, at_least_one: bool = False) -> None:
+        if self._rows or at_least_one:
+            self._end_portion()
+        if self._group:
+            # one chunk a column, so that the bytes do not tell in what portions the rows came
+            self._file.write_table(pa.concat_tables(self._group).combine_chunks(), self._rows_per_group)
+        self._group = []
+
+
 def write_table(table: Table, folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Validate rows against the schema and write `folder/<file_name>` atomically; the same rows give the same bytes.
 
     Raises:
         ValueError: a row lacks a column, has an extra one, or a value of another type or a forbidden null.
     """
-    rows = list(rows)
-    names = set(table.schema.names)
-    for row in rows:
-        if set(row) != names:
-            raise ValueError(f"{table.name}: columns differ from the schema: {sorted(set(row) ^ names)}")
-    try:
-        data = pa.Table.from_pylist([dict(row) for row in rows], schema=table.schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(f"{table.name}: {error}") from None
-    for field in table.schema:
-        if not field.nullable and data.column(field.name).null_count:
-            raise ValueError(f"{table.name}: column {field.name} has a null")
-    data = data.replace_schema_metadata({_NAME_KEY: table.name.encode()})
-    sink = io.BytesIO()
-    pq.write_table(data, sink, compression="zstd", row_group_size=_ROW_GROUP)
+    with TableWriter(table, folder) as writer:
+        for row in rows:
+            writer.write(row)
+    return writer.path
+
+
+def read_rows(
+    table: Table, folder: Path, columns: Sequence[str] | None = None, batch_rows: int = _ROWS_PER_PORTION
+) -> Iterator[dict[str, Any]]:
+    """Rows of `folder/<file_name>` as plain dicts, one at a time, in bounded memory.
+
+    Args:
+        table: the declared table.
+        folder: where the file lies.
+        columns: only these columns; all without it.
+        batch_rows: rows that are decoded at once.
+
+    Raises:
+        UserError: the file is missing, is no Parquet file, or holds another table or version (at the call); it is
+            damaged (when a row is asked for).
+    """
     path = folder / table.file_name
-    write_atomic(path, sink.getvalue())
-    return path
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
+    check_schema(table, path, schema)
+    return _rows(table, path, columns, batch_rows)
+
+
+def _rows(table: Table, path: Path, columns: Sequence[str] | None, batch_rows: int) -> Iterator[dict[str, Any]]:
+    try:
+        # without `pre_buffer=False` pyarrow reads ahead, and memory grows with the file
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+            for batch in file.iter_batches(batch_rows, columns=list(columns) if columns is not None else None):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
+
+
+def count_rows(table: Table, folder: Path) -> int:
+    """Number of rows of `folder/<file_name>`, from its footer; errors as `read_rows`."""
+    path = folder / table.file_name
+    try:
+        metadata = pq.read_metadata(path)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
+    return int(metadata.num_rows)
 
 
 def read_table(table: Table, folder: Path) -> list[dict[str, Any]]:
@@ -191,34 +355,19 @@ def read_table(table: Table, folder: Path) -> list[dict[str, Any]]:
     path = folder / table.file_name
     try:
         data = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise _unreadable(table, path, error) from None
-    _check_schema(table, path, data.schema)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
+    check_schema(table, path, data.schema)
     rows: list[dict[str, Any]] = data.to_pylist()
     return rows
 
 
-def read_batches(table: Table, folder: Path, num_rows: int) -> Iterator[pa.RecordBatch]:
-    """Up to so many rows of `folder/<file_name>` at a time, without holding the others.
+def check_schema(table: Table, path: Path, schema: pa.Schema) -> None:
+    """Refuse a file that holds another table or version than the declared one.
 
     Raises:
-        UserError: as `read_table`.
+        UserError: it does.
     """
-    path = folder / table.file_name
-    try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            _check_schema(table, path, file.schema_arrow)
-            for group in range(file.num_row_groups):  # pyarrow reads ahead through all the groups that it is given
-                yield from file.iter_batches(num_rows, row_groups=[group])
-    except (OSError, pa.ArrowInvalid) as error:
-        raise _unreadable(table, path, error) from None
-
-
-def _unreadable(table: Table, path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: cannot be read as a {table.name} table ({error})")
-
-
-def _check_schema(table: Table, path: Path, schema: pa.Schema) -> None:
-    found = (schema.metadata or {}).get(_NAME_KEY, b"no hazardline table").decode()
+    found = (schema.metadata or {}).get(TABLE_NAME_KEY, b"no hazardline table").decode()
     if found != table.name or not schema.remove_metadata().equals(table.schema):
         raise UserError(f"{path}: holds {found}, expected {table.name}; run the stage that makes it again")

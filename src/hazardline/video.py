@@ -1,15 +1,17 @@
-"""Reading video files: what a file promises (`probe`) and its frames on a regular clock (`frames`, `decode`).
+"""Reading video files: what a file promises, whether it holds that, and its frames.
 
-This module chooses the decoder. An image is a video of one frame. It knows nothing of clips and labels.
+`frames` and `decode` give them on a regular clock, `at` at chosen times. This module chooses the decoder. An image is a
+video of one frame. It knows nothing of clips and labels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from hazardline import image_file, video_file, video_pyav
+from hazardline import image_file, video_file, video_index, video_pyav, video_seek
 from hazardline.errors import UserError
 from hazardline.video_file import VideoError, VideoInfo, VideoReason
 
@@ -17,8 +19,10 @@ __all__ = [
     "VideoError",
     "VideoInfo",
     "VideoReason",
+    "at",
     "backend",
     "backend_reason",
+    "check_packets",
     "decode",
     "frames",
     "probe",
@@ -26,7 +30,7 @@ __all__ = [
 ]
 
 MAX_ARRAY_BYTES = 4 << 30
-"""What `decode` may return at most; `frames` has no such limit."""
+"""What `decode` and `at` may return at most; `frames` has no such limit."""
 
 _Choice = tuple[Literal["torchcodec", "pyav"], str]
 _chosen: _Choice | None = None
@@ -94,18 +98,64 @@ def decode(
         VideoError: as `probe`; or frames are missing (`truncated`) or span another time than promised
             (`inconsistent_duration`), beyond the tolerances of this module.
     """
-    info = probe(path)
-    count = info.num_samples(rate_hz, max_s)
+    count = probe(path).num_samples(rate_hz, max_s)
+    _check_size(path, count, width_px, height_px)
+    result = np.empty((count, height_px, width_px, 3), np.uint8)
+    for index, frame in enumerate(frames(path, rate_hz, width_px, height_px, max_s, thread_count)):
+        result[index] = frame
+    return result
+
+
+def _check_size(path: Path, count: int, width_px: int, height_px: int) -> None:
     size_bytes = count * height_px * width_px * 3
     if size_bytes > MAX_ARRAY_BYTES:
         raise UserError(
             f"{path}: {count} frames of {width_px}x{height_px} take {size_bytes} bytes, over the limit of "
             f"{MAX_ARRAY_BYTES}; decode fewer seconds, a lower rate or a smaller size"
         )
-    result = np.empty((count, height_px, width_px, 3), np.uint8)
-    for index, frame in enumerate(frames(path, rate_hz, width_px, height_px, max_s, thread_count)):
-        result[index] = frame
-    return result
+
+
+def at(
+    path: Path, times_s: Sequence[float], width_px: int, height_px: int, thread_count: int = 1
+) -> npt.NDArray[np.uint8]:
+    """The frames on display at given times after the first frame: those that `frames` shows then, to the bit.
+
+    Only what these frames need is decoded. The whole file is read, so that missing frames are found as by `frames`;
+    damage in what is not decoded is not.
+
+    Args:
+        path: The file. An image is on display at all times.
+        times_s: Seconds after the first frame, in any order. A little behind the end the last frame is on display.
+        width_px: Width of the result.
+        height_px: Height of the result.
+        thread_count: Threads of the decoder.
+
+    Returns:
+        uint8 (len(times_s), height_px, width_px, 3), RGB.
+
+    Raises:
+        VideoError: as `decode`.
+        UserError: a time is negative or behind the end, or the result would be larger than `MAX_ARRAY_BYTES`.
+    """
+    if not (width_px > 0 and height_px > 0):
+        raise ValueError(f"size {width_px}x{height_px} must be positive")
+    _check_size(path, len(times_s), width_px, height_px)
+    if image_file.is_image(path):
+        return np.repeat(image_file.read(path, width_px, height_px)[None], len(times_s), axis=0)
+    if backend() == "torchcodec":
+        from hazardline import video_torchcodec
+
+        return video_torchcodec.at(path, probe(path), times_s, width_px, height_px, thread_count)
+    return video_seek.at(path, times_s, width_px, height_px, thread_count)
+
+
+def check_packets(path: Path) -> VideoInfo:
+    """What a file promises, after a look whether it holds that many frames and seconds; nothing is decoded.
+
+    Raises:
+        VideoError: as `hazardline.video_index.check_packets`, or of an image as `hazardline.image_file.probe`.
+    """
+    return image_file.probe(path) if image_file.is_image(path) else video_index.check_packets(path)
 
 
 def frames(

@@ -7,7 +7,7 @@ network, and dimensions, durations and frame counts have limits.
 import itertools
 import math
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,6 +205,21 @@ def _count_packets(path: Path, container: InputContainer, stream: VideoStream, r
         raise VideoError(path, "unreadable", f"no duration, and not readable to its end: {error_text(error)}") from None
     step = 1 / rate if rate else (last - first) / (count - 1) if count > 1 else 0.0
     return count, last - first + step if count else 0.0
+
+
+def check_times(path: Path, info: VideoInfo, times_s: Sequence[float]) -> None:
+    """Refuse times that no clip has, or that lie behind the end of this one by more than the tolerance.
+
+    Raises:
+        UserError: one does.
+    """
+    latest_s = info.duration_s + duration_slack_s(info)
+    wrong = [time_s for time_s in times_s if not 0 <= time_s <= latest_s]
+    if wrong:
+        raise UserError(
+            f"{path}: no frame at {wrong[0]:.3f} s, the clip lasts {info.duration_s:.3f} s; ask for seconds after its "
+            "first frame"
+        )
 
 
 def duration_slack_s(info: VideoInfo) -> float:

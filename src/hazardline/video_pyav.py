@@ -1,6 +1,6 @@
 """The PyAV decoder: frames of a file on a regular clock. `hazardline.video` decides which decoder is used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -16,6 +16,7 @@ from hazardline.video_file import (
     VideoError,
     VideoInfo,
     check_decoded,
+    check_times,
     duration_slack_s,
     error_text,
     opened,
@@ -72,33 +73,63 @@ def frames(
     path: Path, rate_hz: float, width_px: int, height_px: int, max_s: float | None, thread_count: int
 ) -> Iterator[np.ndarray]:
     with opened(path, thread_count) as (container, stream, info):
-        total, sent, count = info.num_samples(rate_hz, max_s), 0, _Count()
-        scaler = VideoReformatter()
-        limit_s = info.duration_s + duration_slack_s(info)
-        current: VideoFrame | None = None
-        pixels: np.ndarray | None = None
-        for time_s, frame in _displayed(container, stream, info, count):
-            # Everything that falls before this frame shows the frame before it.
-            while current is not None and sent < total and sent / rate_hz < time_s - CLOCK_TOLERANCE_S:
-                pixels = _pixels(path, scaler, current, width_px, height_px) if pixels is None else pixels
-                yield pixels
-                sent += 1
-            if sent == total and max_s is not None:
-                return
-            current, pixels = frame, None
-            if time_s > limit_s:
-                break  # frames far behind the promised end; `check_decoded` says so
-            if count.whole + count.damaged > MAX_FRAMES:
-                detail = f"more than {MAX_FRAMES} frames, {info.num_frames} are promised"
-                raise VideoError(path, "inconsistent_duration", detail)
-        check_decoded(path, info, count.whole, count.damaged, count.end_s, count.fault)
-        assert current is not None
-        pixels = _pixels(path, scaler, current, width_px, height_px)
-        for _ in range(sent, total):
-            yield pixels
+        times_s = [k / rate_hz for k in range(info.num_samples(rate_hz, max_s))]
+        displayed = _displayed(container, stream, info, count := _Count())
+        yield from _shown(path, info, displayed, count, times_s, width_px, height_px, checks_rest=max_s is None)
 
 
-def _pixels(path: Path, scaler: VideoReformatter, frame: VideoFrame, width_px: int, height_px: int) -> np.ndarray:
+def at(path: Path, times_s: Sequence[float], width_px: int, height_px: int, thread_count: int) -> np.ndarray:
+    """As `hazardline.video.at`, by decoding everything: the definition of it."""
+    with opened(path, thread_count) as (container, stream, info):
+        check_times(path, info, times_s)
+        displayed = _displayed(container, stream, info, count := _Count())
+        order = np.argsort(times_s, kind="stable")
+        result = np.empty((len(times_s), height_px, width_px, 3), np.uint8)
+        ascending = [times_s[row] for row in order]
+        shown = _shown(path, info, displayed, count, ascending, width_px, height_px, checks_rest=True)
+        for row, image in zip(order, shown, strict=True):
+            result[row] = image
+        return result
+
+
+def _shown(
+    path: Path,
+    info: VideoInfo,
+    displayed: Iterator[tuple[float, VideoFrame]],
+    count: _Count,
+    times_s: Sequence[float],
+    width_px: int,
+    height_px: int,
+    checks_rest: bool,
+) -> Iterator[np.ndarray]:
+    """Pixels of what is on display at ascending times; with `checks_rest` the file is decoded to its end."""
+    total, sent = len(times_s), 0
+    scaler = VideoReformatter()
+    limit_s = info.duration_s + duration_slack_s(info)
+    current: VideoFrame | None = None
+    image: np.ndarray | None = None
+    for time_s, frame in displayed:
+        # Everything that falls before this frame shows the frame before it.
+        while current is not None and sent < total and times_s[sent] < time_s - CLOCK_TOLERANCE_S:
+            image = pixels(path, scaler, current, width_px, height_px) if image is None else image
+            yield image
+            sent += 1
+        if sent == total and not checks_rest:
+            return
+        current, image = frame, None
+        if time_s > limit_s:
+            break  # frames far behind the promised end; `check_decoded` says so
+        if count.whole + count.damaged > MAX_FRAMES:
+            detail = f"more than {MAX_FRAMES} frames, {info.num_frames} are promised"
+            raise VideoError(path, "inconsistent_duration", detail)
+    check_decoded(path, info, count.whole, count.damaged, count.end_s, count.fault)
+    assert current is not None
+    image = pixels(path, scaler, current, width_px, height_px)
+    for _ in range(sent, total):
+        yield image
+
+
+def pixels(path: Path, scaler: VideoReformatter, frame: VideoFrame, width_px: int, height_px: int) -> np.ndarray:
     """RGB pixels of a frame, upright: dashcams mounted upside down say so in the stream's display matrix."""
     turns = round(frame.rotation / 90) % 4
     width, height = (height_px, width_px) if turns % 2 else (width_px, height_px)

@@ -6,7 +6,7 @@ torchcodec imports torch, so it is not imported before it is known that its libr
 import ctypes
 import importlib.util
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -14,7 +14,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from hazardline.video_file import VideoError, VideoInfo, check_decoded
+from hazardline.video_file import CLOCK_TOLERANCE_S, VideoError, VideoInfo, check_decoded, check_times
 from hazardline.video_pyav import AREA
 
 _AVUTIL_VERSIONS = (61, 60, 59, 58, 57, 56)
@@ -68,6 +68,27 @@ def frames(
     thread_count: int,
 ) -> Iterator[np.ndarray]:
     """As `hazardline.video.frames`. torchcodec rotates itself and fails at the first damaged packet."""
+    times_s = [k / rate_hz for k in range(info.num_samples(rate_hz, max_s))]
+    yield from _shown(path, info, times_s, width_px, height_px, thread_count)
+
+
+def at(
+    path: Path, info: VideoInfo, times_s: Sequence[float], width_px: int, height_px: int, thread_count: int
+) -> np.ndarray:
+    """As `hazardline.video.at`, with the pixels of `frames` of this module; torchcodec seeks itself."""
+    check_times(path, info, times_s)
+    order = np.argsort(times_s, kind="stable")
+    result = np.empty((len(times_s), height_px, width_px, 3), np.uint8)
+    shown = _shown(path, info, [times_s[row] for row in order], width_px, height_px, thread_count)
+    for row, image in zip(order, shown, strict=True):
+        result[row] = image
+    return result
+
+
+def _shown(
+    path: Path, info: VideoInfo, times_s: Sequence[float], width_px: int, height_px: int, thread_count: int
+) -> Iterator[np.ndarray]:
+    """Pixels of what is on display at ascending times."""
     from torchcodec.decoders._video_decoder import VideoDecoder
 
     try:
@@ -78,13 +99,12 @@ def frames(
     except (RuntimeError, ValueError) as error:
         raise VideoError(path, "truncated", _text(error)) from None  # its header was fine
     check_decoded(path, info, num_frames, 0, end_s - first_s, "")
-    total = info.num_samples(rate_hz, max_s)
     last_s = decoder.get_frame_at(num_frames - 1).pts_seconds
-    times_s = [min(first_s + k / rate_hz + 1e-3, last_s) for k in range(total)]
+    played_s = [min(first_s + time_s + CLOCK_TOLERANCE_S, last_s) for time_s in times_s]
     scaler = VideoReformatter()
-    for start in range(0, total, _BATCH):
+    for start in range(0, len(played_s), _BATCH):
         try:
-            batch = decoder.get_frames_played_at(times_s[start : start + _BATCH]).data.numpy()
+            batch = decoder.get_frames_played_at(played_s[start : start + _BATCH]).data.numpy()
         except (RuntimeError, ValueError, IndexError) as error:
             raise VideoError(path, "truncated", _text(error)) from None
         for image in batch:

@@ -56,6 +56,8 @@ def test_everything_is_written_and_agrees(outcome):
     ]
     evaluation = Evaluation.read(out / EVALUATION_NAME)
     assert evaluation.num_test_clips == 8 == summary["num_test_clips"]
+    assert evaluation.leakage is not None and len(evaluation.leakage.audit_digest) == 64
+    assert [(found.name, found.severity) for found in evaluation.leakage.findings] == [("cheap_features", "warning")]
     for model in ("base", "constant", "candidate"):
         assert set(evaluation.metrics[model]) == set(METRIC_NAMES) == set(summary["metrics"][model])
     assert set(evaluation.ceiling) == {"near_miss_auc", "normal_auc", "recognition_macro_f1", "crash_miou"}

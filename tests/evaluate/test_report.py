@@ -12,10 +12,18 @@ from hazardline.evaluate.report.parts import ReportData, loss_curves, tables
 from hazardline.evaluate.scored import METRIC_NAMES
 from hazardline.evaluate.scoring import Canon, score_clips
 from hazardline.evaluate.slices import SLICED_METRICS, slice_estimates
+from hazardline.split.findings import found
 from tests.evaluate.clips import changed, clip, perfect
 from tests.video_files import moving_pictures, write_clip
 
-LEAKAGE = {"version": "leakage@1", "rows": [{"feature": "first-frame colour", "auc": 0.512345, "low": None}]}
+FINDING = found(
+    "technical_features", "serious", "AUC 0.91 <over> all.", {"num_crash": 40}, "Re-encode every clip."
+).data()
+LEAKAGE = {
+    "version": "leakage@2",
+    "findings": [FINDING],
+    "rows": [{"feature": "first-frame colour", "auc": 0.512345, "low": None}],
+}
 TRAINING = {
     "branches": {
         "linguistic": {
@@ -146,3 +154,9 @@ def test_curves_are_read_where_they_are():
         "linguistic, validation": [(10.0, 1.0)],
     }
     assert loss_curves(None) == loss_curves({"version": "x"}) == {}
+
+
+def test_findings_stand_with_their_severity_and_remedy_before_the_rows_of_the_audit(page):
+    row = page.index('<td class="serious">serious</td><td>technical features</td>')
+    assert "AUC 0.91 &lt;over&gt; all." in page and "Re-encode every clip." in page
+    assert row < page.index("leakage audit: rows")

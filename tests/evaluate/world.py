@@ -10,6 +10,7 @@ from hazardline.files import sha256_file, write_json
 from hazardline.pocket.architecture import TINY, PocketSize
 from hazardline.pocket.random_base import write_random_base
 from hazardline.progress import SilentReporter
+from hazardline.split.findings import found
 from hazardline.synthesize import stage as synthesize
 from hazardline.synthesize.config import SynthesizeConfig
 from hazardline.tables import ASSIGNMENT, SCENES, write_table
@@ -107,7 +108,8 @@ def write_line(root: Path, splits: Sequence[str], num_videos: int, size: PocketS
     inputs = write_tables(root, splits, videos)
     write_random_base(root / "base", size=size)
     write_adapters(root / "base", inputs["train"])
-    write_json(inputs["split"] / "leakage.json", {"version": "leakage@1", "audit": [{"feature": "colour", "auc": 0.5}]})
+    finding = found("cheap_features", "warning", "clip_colour AUC 0.8 [0.75, 0.85].", {"num_crash": 40}, "Balance it.")
+    write_json(inputs["split"] / "leakage.json", {"version": "leakage@2", "findings": [finding.data()], "rows": []})
     losses = [{"step": step, "loss": 3.0 / (1 + step / 50)} for step in range(0, 200, 20)]
     validation = [{"step": step, "losses": {"crash_recognition": 0.7}} for step in (100, 200)]
     write_json(

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from hazardline.evaluate.document import Estimate, Evaluation, Identity, SliceEstimate
+from hazardline.evaluate.document import Estimate, Evaluation, Identity, LeakageNote, SliceEstimate
+from hazardline.split.findings import Severity, found
 
 NUM_CLIPS = 60
 
@@ -57,6 +58,11 @@ SLICES = [
 ]
 
 
+def leakage(severity: Severity) -> LeakageNote:
+    finding = found("source_against_label", severity, "Cramer's V 0.95 [0.93, 0.97].", {"num_clips": 400}, "Add some.")
+    return LeakageNote(audit_digest="f" * 64, findings=[finding])
+
+
 def evaluation(**changes: Any) -> Evaluation:
     """A candidate that passes the pocket policy, with some fields changed."""
     fields: dict[str, Any] = {
@@ -65,6 +71,7 @@ def evaluation(**changes: Any) -> Evaluation:
         "counts": {"clips": 400},
         "metrics": GOOD,
         "slices": SLICES,
+        "leakage": leakage("warning"),
     }
     return Evaluation(**(fields | changes))
 

@@ -8,7 +8,8 @@ from hazardline.evaluate.document import Estimate, Evaluation, SliceEstimate
 from hazardline.gate.decide import Champion, decide
 from hazardline.gate.document import Decision, Reason
 from hazardline.gate.policy import GatePolicy, read_policy
-from tests.gate.evaluations import GOOD, SLICES, estimate, evaluation, identity
+from hazardline.split.findings import Severity
+from tests.gate.evaluations import GOOD, SLICES, estimate, evaluation, identity, leakage
 
 POCKET = "mlflow/gates/crashchat_pocket.yaml"
 
@@ -232,3 +233,18 @@ def test_a_slice_with_too_few_clips_is_refused_or_left_out_as_the_policy_says() 
 def test_nothing_but_small_slices_is_refused_even_where_they_may_be_left_out() -> None:
     reason = judge({**SLICE, "too_few": "skip"}, evaluation(slices=[sliced("sunny", 0.9, 5)]))
     assert not reason.passed and "no slice can be judged" in reason.sentence
+
+
+@pytest.mark.parametrize(
+    "severity, passes", [("info", True), ("warning", True), ("serious", False), ("critical", False)]
+)
+def test_a_finding_that_is_too_grave_closes_the_gate_and_is_named(severity: Severity, passes: bool) -> None:
+    reason = judge({"kind": "leakage", "max_severity": "warning"}, evaluation(leakage=leakage(severity)))
+    assert reason.passed is passes and reason.numbers[severity] == 1
+    assert ("source_against_label: Cramer's V 0.95" in reason.sentence) is not passes
+    assert ("Remedy: Add some." in reason.sentence) is not passes
+
+
+def test_an_evaluation_without_findings_is_refused() -> None:
+    reason = judge({"kind": "leakage", "max_severity": "critical"}, evaluation(leakage=None))
+    assert not reason.passed and "no findings" in reason.sentence

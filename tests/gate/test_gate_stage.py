@@ -47,7 +47,7 @@ def test_an_open_gate(config: GateConfig, tmp_path: Path, evaluate_folder: Folde
 
 
 def test_a_closed_gate_is_a_decision_and_raises_nothing(tmp_path: Path, evaluate_folder: Folder) -> None:
-    folder = evaluate_folder("evaluate", evaluation(num_test_clips=12, metrics={}, slices=[]))
+    folder = evaluate_folder("evaluate", evaluation(num_test_clips=12, metrics={}, slices=[], leakage=None))
     decision = gate(GateConfig(), tmp_path, evaluate=folder)
     assert not decision.passed
     assert not any(reason.passed for reason in decision.reasons if reason.rule.kind != "no_regression")

@@ -40,6 +40,7 @@ def test_a_relative_path_is_also_looked_for_in_the_checkout(tmp_path: Path, monk
         (HEAD + "rules: [{kind: minimum, metric: tta_abs_error_s, minimum: 1}]\n", "less is better"),
         (HEAD + "rules: [{kind: minimum, metric: parse_failure_rate, minimum: 1}]\n", "a rule of kind maximum"),
         (HEAD + "rules: [{kind: maximum, metric: risk_macro_f1, maximum: 1}]\n", "of risk_macro_f1 more is better"),
+        (HEAD + "rules: [{kind: leakage, max_severity: bad}]\n", "max_severity: "),
         (HEAD + "name: twice@1\n", "given twice"),
     ],
 )

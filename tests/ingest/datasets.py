@@ -1,16 +1,28 @@
 """Data sets on disk, and the stage's steps without processes."""
 
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hazardline.ingest import stage
+from hazardline.datasets.store import DatasetStore
+from hazardline.file_digests import FileDigests
 from hazardline.ingest.adapter import Candidate, Problem
+from hazardline.ingest.candidates import collect
 from hazardline.ingest.config import SourceConfig
-from hazardline.ingest.inspection import inspect
+from hazardline.ingest.examine import Bench, examine
+from hazardline.ingest.executors import Executor
+from hazardline.ingest.inspection import Inspection
+from hazardline.ingest.judge import judge, result_of
+from hazardline.ingest.known import KnownContents
 from hazardline.ingest.place import LocalPlace
+from hazardline.ingest.scene_rows import scene_row
 from hazardline.ingest.sources import adapter_of
+from hazardline.ingest.stage import examine_new
+from hazardline.ingest.work import Work
+from hazardline.progress import SilentReporter
 from tests.video_files import cut, moving_pictures, write_clip, write_sound
 
 CRASH_TIMES = {"pre_crash_start_s": 0.5, "crash_start_s": 1.0, "crash_end_s": 1.5}
@@ -33,17 +45,47 @@ def candidates(root: Path, config: SourceConfig) -> Iterator[Candidate | Problem
     return adapter_of(LocalPlace(root), config).candidates()
 
 
-def select(root: Path, config: SourceConfig) -> tuple[stage.Found, list[Problem]]:
-    """Candidates that can be opened, and the others."""
-    place = LocalPlace(root)
-    return stage.select(place, adapter_of(place, config))
+@contextmanager
+def books(root: Path, config: SourceConfig) -> Iterator[tuple[Work, KnownContents]]:
+    """The books of an ingest in this process, every clip looked at, judged."""
+    with tempfile.TemporaryDirectory() as name:
+        store = DatasetStore(Path(name))
+        bench = Bench.of_this_process(store)
+        with closing(Work(Path(name) / "work.sqlite")) as work:
+            place = LocalPlace(root)
+            collect(work, place, adapter_of(place, config), store)
+            with (
+                closing(KnownContents(store.known_path, bench.found_by)) as known,
+                closing(FileDigests(store.root / "digests.sqlite")) as digests,
+            ):
+                examine_new(work, store, known, digests, _in_line(bench), SilentReporter())
+                judge(work, known)
+                yield work, known
+
+
+def _in_line(bench: Bench) -> Executor:
+    return lambda pending: ((item.number, examine(bench, item.media)) for item in pending)
+
+
+def select(root: Path, config: SourceConfig) -> tuple[list[Candidate], list[Problem]]:
+    """Candidates that can be opened, and the others; nothing is looked at."""
+    with tempfile.TemporaryDirectory() as name, closing(Work(Path(name) / "work.sqlite")) as work:
+        place = LocalPlace(root)
+        collect(work, place, adapter_of(place, config), DatasetStore(Path(name)))
+        for item in work.media():
+            work.settle(item.number, item.media.where, "")
+        return [seen.candidate for seen in work.seen()], list(work.problems())
 
 
 def in_process(root: Path, config: SourceConfig) -> tuple[list[dict[str, Any]], dict[str, Problem]]:
     """Scenes, and problems by clip id, without worker processes."""
-    found, problems = select(root, config)
-    scenes, _, _, late = stage.judge(found, [inspect(path) for _, path in found])
-    rows = [*problems, *late]
+    with books(root, config) as (work, known):
+        scenes = []
+        for seen in work.usable():
+            found = result_of(seen, known)
+            assert isinstance(found, Inspection)
+            scenes.append(scene_row(seen, found))
+        rows = list(work.problems())
     by_id = {row.clip_id: row for row in rows}
     assert len(by_id) == len(rows)
     return scenes, by_id
@@ -71,6 +113,11 @@ def write_hostile_folder(root: Path) -> Path:
             clip("order", "order.mp4", "crash", times=backwards),
         ],
     )
+
+
+def cut_clip(path: Path) -> Path:
+    """A video whose second half is missing."""
+    return cut(write_clip(path, moving_pictures(2, 40)), 0.5)
 
 
 def write_silent(root: Path) -> Path:

@@ -6,8 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from hazardline.ingest.fingerprints import NUM_WORDS
+from hazardline.split.assign import SPLITS, Assignment, assign
+from hazardline.split.columns import Clips
+from hazardline.split.config import SplitConfig
+from hazardline.split.groups import Neighbours, group
+from hazardline.split.guard import check_assignment
+from hazardline.split.published import Published
+from hazardline.tables import ASSIGNMENT
 
 
 def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
@@ -65,14 +73,9 @@ def with_flips(rows: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
 def fingerprints(
     scenes: Sequence[dict[str, Any]], known: Mapping[str, np.ndarray] | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of the table of fingerprints: random ones, different for every id, but for the known."""
-    rows = []
-    for row in sorted(scenes, key=lambda row: str(row["clip_id"])):
-        clip_id = row["clip_id"]
-        found = (known or {}).get(clip_id)
-        found = frames(zlib.crc32(clip_id.encode())) if found is None else found
-        rows.append({"clip_id": clip_id, "frames": found.astype("<u8").tobytes()})
-    return rows
+    """Rows of the table of fingerprints in the order of the scenes: random ones, but for the known."""
+    found = {row["clip_id"]: frames(zlib.crc32(row["clip_id"].encode())) for row in scenes} | dict(known or {})
+    return [{"clip_id": row["clip_id"], "frames": found[row["clip_id"]].astype("<u8").tobytes()} for row in scenes]
 
 
 def simulated(num_pairs: int, num_normal: int, seed: int = 0) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -97,3 +100,28 @@ def simulated(num_pairs: int, num_normal: int, seed: int = 0) -> tuple[list[dict
         for row in scenes
     ]
     return scenes, features
+
+
+def grouped(scenes: list[dict[str, Any]], neighbours: Sequence[Neighbours] = (), **more: Any) -> dict[str, str]:
+    """Clip id -> name of its group."""
+    clips = Clips.of_rows(scenes)
+    groups = group(clips, neighbours, **more)
+    ids = clips.ids.to_pylist()
+    return {clip_id: ids[groups.first[number]] for clip_id, number in zip(ids, groups.of_clip, strict=True)}
+
+
+def assigned(
+    scenes: list[dict[str, Any]], config: SplitConfig, neighbours: Sequence[Neighbours] = ()
+) -> dict[str, str]:
+    """Clip id -> its split, checked by the guard."""
+    clips = Clips.of_rows(scenes)
+    groups = group(clips, neighbours, config.group_by)
+    published = Published.of(clips, groups) if config.use_published else None
+    splits = assign(clips, groups, config, published)[groups.of_clip]
+    check_assignment(clips, Assignment(clips, groups, splits), neighbours, config.group_by)
+    return {clip_id: SPLITS[number] for clip_id, number in zip(clips.ids.to_pylist(), splits, strict=True)}
+
+
+def assignment(rows: Sequence[Mapping[str, Any]]) -> list[pa.RecordBatch]:
+    """Rows of the assignment table."""
+    return [pa.RecordBatch.from_pylist([dict(row) for row in rows], schema=ASSIGNMENT.schema)]

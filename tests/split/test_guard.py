@@ -3,9 +3,10 @@ from typing import Any
 import pytest
 
 from hazardline.errors import UserError
+from hazardline.split.columns import Clips
 from hazardline.split.groups import Neighbours
 from hazardline.split.guard import check_assignment
-from tests.split.tables import scene
+from tests.split.tables import assignment, scene
 
 
 def _row(clip_id: str, split: str, group_id: str | None = None) -> dict[str, Any]:
@@ -15,7 +16,7 @@ def _row(clip_id: str, split: str, group_id: str | None = None) -> dict[str, Any
 def test_an_honest_assignment_passes() -> None:
     scenes = [scene("a", pair_id="p"), scene("b", pair_id="p"), scene("c")]
     rows = [_row("a", "test", "a"), _row("b", "test", "a"), _row("c", "train")]
-    check_assignment(scenes, rows, [Neighbours("a", "b", 0.0)])
+    check_assignment(Clips.of_rows(scenes), assignment(rows), [Neighbours("a", "b", 0.0)])
 
 
 @pytest.mark.parametrize(
@@ -23,27 +24,29 @@ def test_an_honest_assignment_passes() -> None:
     [
         ({"pair_id": "p"}, "pair_id 'native: p' stands in test and train: clips a, b"),
         ({"recording_id": "r"}, "recording_id 'native: r' stands in test and train"),
+        ({"channel_id": "c"}, "channel_id 'native: c' stands in test and train"),
         ({"sha256": "same"}, "sha256 'same' stands in test and train"),
     ],
 )
 def test_what_belongs_together_must_not_be_torn(more: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match="the assignment leaks") as caught:
-        check_assignment([scene("a", **more), scene("b", **more)], [_row("a", "train"), _row("b", "test")], [])
+        scenes, rows = [scene("a", **more), scene("b", **more)], [_row("a", "train"), _row("b", "test")]
+        check_assignment(Clips.of_rows(scenes), assignment(rows), [])
     assert message in str(caught.value)
 
 
 def test_groups_and_neighbours_must_not_be_torn() -> None:
-    scenes = [scene("a"), scene("b")]
+    clips = Clips.of_rows([scene("a"), scene("b")])
     with pytest.raises(UserError, match="group_id 'g' stands in test and train"):
-        check_assignment(scenes, [_row("a", "train", "g"), _row("b", "test", "g")], [])
+        check_assignment(clips, assignment([_row("a", "train", "g"), _row("b", "test", "g")]), [])
     with pytest.raises(UserError, match=r"near-duplicates 'a' \(train\) and 'b' \(test\), 24% of the bits apart"):
-        check_assignment(scenes, [_row("a", "train"), _row("b", "test")], [Neighbours("a", "b", 0.24)])
+        check_assignment(clips, assignment([_row("a", "train"), _row("b", "test")]), [Neighbours("a", "b", 0.24)])
 
 
 def test_every_clip_has_one_known_split() -> None:
     rows = [_row("a", "train"), _row("a", "test"), _row("b", "holdout"), _row("x", "train")]
     with pytest.raises(UserError) as caught:
-        check_assignment([scene("a"), scene("b"), scene("c")], rows, [])
+        check_assignment(Clips.of_rows([scene("a"), scene("b"), scene("c")]), assignment(rows), [])
     for part in ("'a' is assigned twice", "'holdout'", "'c' is not assigned", "'x' is assigned but no scene"):
         assert part in str(caught.value)
 
@@ -52,5 +55,13 @@ def test_a_long_list_is_cut() -> None:
     scenes = [scene(f"{side}{k:02}", pair_id=str(k)) for k in range(30) for side in "ab"]
     rows = [_row(s["clip_id"], "train" if s["clip_id"][0] == "a" else "test") for s in scenes]
     with pytest.raises(UserError, match="30 faults") as caught:
-        check_assignment(scenes, rows, [])
+        check_assignment(Clips.of_rows(scenes), assignment(rows), [])
     assert str(caught.value).endswith("... and 20 more")
+
+
+def test_the_guard_looks_at_the_keys_that_were_asked_for() -> None:
+    clips = Clips.of_rows([scene("a", location="Boston"), scene("b", location="Boston", source="other")])
+    rows = assignment([_row("a", "train"), _row("b", "test")])
+    check_assignment(clips, rows, [])
+    with pytest.raises(UserError, match="location 'native: Boston' stands in test and train: clips a, b"):
+        check_assignment(clips, rows, [], ("location",))

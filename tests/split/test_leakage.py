@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from hazardline.split.groups import group
 from hazardline.split.leakage import (
     AuditData,
     FeatureName,
@@ -15,7 +14,7 @@ from hazardline.split.leakage import (
     audit_data,
     held_out_scores,
 )
-from tests.split.tables import simulated
+from tests.split.tables import grouped, simulated
 
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 
@@ -25,7 +24,7 @@ def _rows(feature: FeatureName, change: Change) -> dict[str, LeakageRow]:
     scenes, features = simulated(60, 40)
     for scene, row in zip(scenes, features, strict=True):
         change(scene, row)
-    data = audit_data(scenes, features, group(scenes, []))
+    data = audit_data(scenes, features, grouped(scenes))
     chosen = AuditData(data.labels, data.groups, {feature: data.features[feature]})
     return {row.comparison: row for row in audit(chosen, 0.7)}
 
@@ -33,13 +32,13 @@ def _rows(feature: FeatureName, change: Change) -> dict[str, LeakageRow]:
 @pytest.fixture(scope="module")
 def honest() -> tuple[AuditData, list[LeakageRow]]:
     scenes, features = simulated(60, 40)
-    data = audit_data(scenes, features, group(scenes, []))
+    data = audit_data(scenes, features, grouped(scenes))
     return data, audit(data, 0.7)
 
 
 def test_an_honest_data_set_does_not_leak(honest: tuple[AuditData, list[LeakageRow]]) -> None:
     rows = honest[1]
-    assert len(rows) == 18 and {row.verdict for row in rows} == {"ok"}
+    assert len(rows) == 21 and {row.verdict for row in rows} == {"ok"}
     for row in rows:
         assert row.auc is not None and row.low is not None and row.high is not None
         assert row.low <= row.auc <= row.high and 0.3 < row.auc < 0.7
@@ -56,14 +55,14 @@ def test_images_have_no_crashes_and_are_audited_for_near_misses() -> None:
     for scene in scenes:
         scene["label"] = "normal" if scene["label"] == "normal" else "near_miss"
         scene["duration_s"], scene["fps"], scene["num_frames"] = 0.0, 1.0, 1
-    rows = audit(audit_data(scenes, features, group(scenes, [])), 0.7)
-    assert {row.comparison for row in rows} == {"near_miss_vs_normal"} and len(rows) == 6
+    rows = audit(audit_data(scenes, features, grouped(scenes)), 0.7)
+    assert {row.comparison for row in rows} == {"near_miss_vs_normal"} and len(rows) == 7
     assert {(row.num_crash, row.num_other) for row in rows} == {(120, 40)}
     for feature in features:
         feature["clip_colour"][0] += 0.6 * (
             next(s["label"] for s in scenes if s["clip_id"] == feature["clip_id"]) == "normal"
         )
-    found = {row.feature: row for row in audit(audit_data(scenes, features, group(scenes, [])), 0.7)}
+    found = {row.feature: row for row in audit(audit_data(scenes, features, grouped(scenes)), 0.7)}
     assert found["clip_colour"].verdict == "leaks"
 
 
@@ -102,7 +101,7 @@ def test_what_only_tells_groups_apart_is_no_leak() -> None:
 
 def test_a_label_that_is_absent_is_not_measured() -> None:
     scenes, features = simulated(20, 0)
-    data = audit_data(scenes, features, group(scenes, []))
+    data = audit_data(scenes, features, grouped(scenes))
     rows = audit(AuditData(data.labels, data.groups, {"length": data.features["length"]}), 0.7)
     absent = next(row for row in rows if row.comparison == "crash_vs_normal")
     assert (absent.verdict, absent.auc, absent.num_other) == ("not_measured", None, 0)
@@ -110,7 +109,7 @@ def test_a_label_that_is_absent_is_not_measured() -> None:
 
 def test_neither_the_run_nor_the_order_of_rows_matters(honest: tuple[AuditData, list[LeakageRow]]) -> None:
     scenes, features = simulated(60, 40)
-    data = audit_data(scenes[::-1], features[::-1], group(scenes[::-1], []))
+    data = audit_data(scenes[::-1], features[::-1], grouped(scenes[::-1]))
     some = AuditData(data.labels, data.groups, {"motion_energy": data.features["motion_energy"]})
     assert audit(some, 0.7) == [row for row in honest[1] if row.feature == "motion_energy"]
 
@@ -143,7 +142,7 @@ def test_intervals_widen_with_correlated_groups() -> None:
 
 def test_matrices_have_a_row_for_every_clip() -> None:
     scenes, features = simulated(5, 3)
-    data = audit_data(scenes, features, group(scenes, []))
+    data = audit_data(scenes, features, grouped(scenes))
     assert isinstance(data, AuditData)
     assert {name: matrix.shape for name, matrix in data.features.items()} == {
         "first_frame_colour": (13, 14),
@@ -152,4 +151,5 @@ def test_matrices_have_a_row_for_every_clip() -> None:
         "file_size": (13, 2),
         "codec_resolution_source": (13, 4),
         "motion_energy": (13, 4),
+        "technical": (13, 25),
     }

@@ -5,18 +5,19 @@ import pytest
 
 from hazardline.ingest.fingerprints import FINGERPRINTS, INNER, INNER_CHANGE, MIRROR, NUM_WORDS
 from hazardline.split import candidates, disk_sort
+from hazardline.split.columns import Clips
 from hazardline.split.near_duplicates import NearDuplicates, near_duplicates
 from hazardline.tables import write_table
-from tests.split.tables import frames, with_flips
+from tests.split.tables import fingerprints, frames, scene, with_flips
 
 LIMIT = 0.3
 FLIPS = np.concatenate([MIRROR, MIRROR, MIRROR[:1], MIRROR[:1]])
 
 
 def _found(folder: Path, clips: dict[str, np.ndarray]) -> NearDuplicates:
-    ids = sorted(clips)
-    write_table(FINGERPRINTS, folder, [{"clip_id": k, "frames": clips[k].astype("<u8").tobytes()} for k in ids])
-    found = near_duplicates(folder, ids, LIMIT, folder)
+    scenes = [scene(name) for name in clips]
+    write_table(FINGERPRINTS, folder, fingerprints(scenes, clips))
+    found = near_duplicates(Clips.of_rows(scenes), folder, LIMIT, folder)
     assert [path.name for path in folder.iterdir()] == ["fingerprints.parquet"], "scratch files are left"
     return found
 

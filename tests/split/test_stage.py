@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hazardline.errors import UserError
+from hazardline.errors import RefusedOutputError, UserError
 from hazardline.ingest.features import FEATURES
 from hazardline.ingest.fingerprints import FINGERPRINTS
 from hazardline.progress import SilentReporter
 from hazardline.split import stage
 from hazardline.split.config import SplitConfig
-from hazardline.split.stage import LeakageReport
+from hazardline.split.document import LeakageReport
 from hazardline.tables import ASSIGNMENT, SCENES, read_table, write_table
 from tests.split.tables import fingerprints, frames, simulated
 
@@ -23,9 +23,9 @@ def _ingested(
     known: dict[str, np.ndarray] | None = None,
 ) -> dict[str, Path]:
     folder.mkdir()
-    write_table(SCENES, folder, sorted(scenes, key=lambda row: str(row["clip_id"])))
-    write_table(FINGERPRINTS, folder, fingerprints(scenes, known))
+    write_table(SCENES, folder, scenes)
     write_table(FEATURES, folder, features)
+    write_table(FINGERPRINTS, folder, fingerprints(scenes, known))
     return {"ingest": folder}
 
 
@@ -49,7 +49,7 @@ def test_the_stage_writes_the_split_and_the_audit(tmp_path: Path) -> None:
     neighbours = report.neighbours
     assert (neighbours.num_pairs, neighbours.num_pairs_with_other_label, neighbours.num_across_splits) == (1, 1, 0)
     assert (neighbours.num_trimmed, neighbours.num_mirrored, neighbours.num_clips_in_largest_group) == (1, 0, 2)
-    assert len(report.rows) == 18
+    assert len(report.rows) == 21
     stage.run(SplitConfig(), inputs, _out(tmp_path, "b"), SilentReporter())
     for name in ("assignment.parquet", "leakage.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -60,15 +60,20 @@ def test_a_leak_can_fail_the_stage(tmp_path: Path) -> None:
     for scene in scenes:
         scene["size_bytes"] += 50_000 * (scene["label"] == "crash")
     inputs = _ingested(tmp_path / "ingest", scenes, features)
-    with pytest.raises(UserError, match="file_size crash_vs_near_miss AUC"):
-        stage.run(SplitConfig(fail_on_leakage=True), inputs, _out(tmp_path, "b"), SilentReporter())
+    out = _out(tmp_path, "b")
+    with pytest.raises(RefusedOutputError, match="file_size crash_vs_near_miss AUC") as caught:
+        stage.run(SplitConfig(refuse_severity="serious"), inputs, out, SilentReporter())
+    assert "Remedy: Re-encode every clip alike" in str(caught.value)
+    assert LeakageReport.read(out / "leakage.json").findings[0].severity in ("serious", "critical")
+    assert len(read_table(ASSIGNMENT, out)) == len(scenes)
+    stage.run(SplitConfig(refuse_severity=None), inputs, _out(tmp_path, "c"), SilentReporter())
 
 
 def test_fingerprints_of_other_clips_are_refused(tmp_path: Path) -> None:
     scenes, features = simulated(6, 4)
     inputs = _ingested(tmp_path / "ingest", scenes, features)
-    for rows in (fingerprints(scenes[1:]), fingerprints([*scenes, {"clip_id": "z"}])):
-        write_table(FINGERPRINTS, inputs["ingest"], rows)
+    for rows in (scenes[1:], [*scenes, {"clip_id": "z"}], scenes[::-1]):
+        write_table(FINGERPRINTS, inputs["ingest"], fingerprints(rows))
         with pytest.raises(UserError, match=r"fingerprints\.parquet: .* run ingest again"):
             stage.run(SplitConfig(), inputs, tmp_path, SilentReporter())
 
@@ -91,3 +96,21 @@ def test_tables_of_another_stage_are_refused(tmp_path: Path) -> None:
 def test_configuration_errors_name_the_field(value: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         SplitConfig.parse(value, "recipe")
+
+
+def test_data_whose_source_is_its_label_are_refused_without_being_asked(tmp_path: Path) -> None:
+    scenes, features = simulated(30, 30)
+    for scene in scenes:
+        scene["source"] = "MM-AU-CAP" if scene["label"] == "crash" else "D2City"
+        scene["pair_id"] = None
+    inputs = _ingested(tmp_path / "ingest", scenes, features)
+    with pytest.raises(RefusedOutputError, match=r"critical: source_against_label: Cramer's V 1\.00") as caught:
+        stage.run(SplitConfig(), inputs, _out(tmp_path, "a"), SilentReporter())
+    assert "Remedy: Add negatives from the sources of the crashes" in str(caught.value)
+
+
+def test_twins_pass_the_strictest_bound(tmp_path: Path) -> None:
+    scenes, features = simulated(60, 40)
+    inputs = _ingested(tmp_path / "ingest", scenes, features)
+    report = stage.run(SplitConfig(refuse_severity="warning"), inputs, _out(tmp_path, "a"), SilentReporter())
+    assert {finding["severity"] for finding in report["findings"]} == {"info"}

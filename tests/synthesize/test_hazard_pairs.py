@@ -3,11 +3,13 @@ from dataclasses import replace
 import pytest
 
 from hazardline.hazardnet import CLASSIFICATION, HAZARDNET_PROMPTS, TOPICS, format_classification
+from hazardline.synthesize.config import ValidationRules
 from hazardline.synthesize.deterministic_images import annotate
 from hazardline.synthesize.validate import validate
 from tests.synthesize.images import image, thing, truth
 
 PROMPTS = HAZARDNET_PROMPTS["hazardnet-short@1"]
+RULES = ValidationRules()
 STILLS = {"risk": truth(thing(ahead_m=8.0)), "free": truth(), "highway": truth(thing(ahead_m=8.0), road="highway")}
 SCENES = {name: image(name, still) for name, still in STILLS.items()}
 
@@ -22,14 +24,14 @@ def classification(*values):
 
 
 def reason(item):
-    found = validate([item], SCENES, PROMPTS)
+    found = validate([item], SCENES[item.clip_id], PROMPTS, RULES)
     return found.rejected[0].reason if found.rejected else None
 
 
 def test_everything_the_annotator_writes_is_accepted():
-    written = [item for name in SCENES for item in pairs(name)]
-    found = validate(written, SCENES, PROMPTS)
-    assert found.accepted == written and found.rejected == []
+    for name, row in SCENES.items():
+        found = validate(pairs(name), row, PROMPTS, RULES)
+        assert found.accepted == pairs(name) and found.rejected == []
 
 
 @pytest.mark.parametrize(
@@ -78,11 +80,11 @@ def test_no_image_is_asked_more_than_five_topics():
     topics = [item for item in pairs("free") if item.task in TOPICS]
     missing = [task for task in TOPICS if task not in {item.task for item in topics}]
     more = [*topics, *(replace(topics[0], task=task, qa_id=f"free/{task}") for task in missing)]
-    found = validate(more, SCENES, PROMPTS)
+    found = validate(more, SCENES["free"], PROMPTS, RULES)
     assert found.accepted == topics
     assert [item.reason for item in found.rejected] == ["too_many_topics"] * 2
 
 
 def test_the_second_of_two_is_the_duplicate():
     first = pairs("risk")[0]
-    assert [item.reason for item in validate([first, first], SCENES, PROMPTS).rejected] == ["duplicate"]
+    assert [item.reason for item in validate([first, first], SCENES["risk"], PROMPTS, RULES).rejected] == ["duplicate"]

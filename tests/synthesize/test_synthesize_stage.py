@@ -1,9 +1,11 @@
+import gc
 import json
+import tracemalloc
 
 import pytest
 
-from hazardline.errors import UserError
-from hazardline.hazardnet import HAZARDNET_TASKS, TOPICS, format_reply
+from hazardline.errors import RefusedOutputError, UserError
+from hazardline.hazardnet import HAZARDNET_TASKS, TOPICS, format_classification, format_reply
 from hazardline.progress import SilentReporter
 from hazardline.synthesize.config import SynthesizeConfig
 from hazardline.synthesize.deterministic_images import NO_CLASS, NO_TRUTH
@@ -11,7 +13,7 @@ from hazardline.synthesize.document import SYNTHESIS_NAME, Synthesis
 from hazardline.synthesize.hazard_records import HazardRecord
 from hazardline.synthesize.records import read_records
 from hazardline.synthesize.stage import run
-from hazardline.tables import ASSIGNMENT, QA, read_table, write_table
+from hazardline.tables import ASSIGNMENT, QA, REJECTED, SCENES, read_table, write_table
 from hazardline.tasks import PROMPTS, TASKS
 from tests.synthesize.images import image, thing, truth
 from tests.synthesize.scenes import SPLITS, scene, write_inputs
@@ -69,7 +71,9 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
         "crashchat_test.json",
         "crashchat_train.json",
         "crashchat_validation.json",
+        "failed.parquet",
         "qa.parquet",
+        "rejected.parquet",
         "synthesis.json",
     ]
     for name in names:
@@ -83,17 +87,23 @@ def test_a_split_of_other_scenes_is_refused(tmp_path):
         run(SynthesizeConfig(), inputs, tmp_path, SilentReporter())
 
 
-def test_bad_annotations_above_the_limit_stop_the_stage_and_write_nothing(tmp_path):
+def test_bad_annotations_above_the_limit_are_refused_with_all_that_was_found(tmp_path):
     inputs = write_inputs(tmp_path, [*scenes(), scene("c7", crash_end_s=3.0)])
-    out = tmp_path / "out"
-    out.mkdir()
-    with pytest.raises(UserError, match="times_out_of_order: 1, first c7/crash_localization"):
-        run(SynthesizeConfig(max_rejected_share=0.0), inputs, out, SilentReporter())
-    assert list(out.iterdir()) == []
-    run(SynthesizeConfig(max_rejected_share=0.1), inputs, out, SilentReporter())
-    report = Synthesis.read(out / SYNTHESIS_NAME)
-    assert [item.qa_id for item in report.rejected] == ["c7/crash_localization"]
-    assert "c7/crash_localization" not in {row["qa_id"] for row in read_table(QA, out)}
+    for name, share in (("refused", 0.0), ("kept", 0.1)):
+        out = tmp_path / name
+        out.mkdir()
+        config = SynthesizeConfig(max_rejected_share=share)
+        if name == "refused":
+            with pytest.raises(RefusedOutputError, match="times_out_of_order: 1, first c7/crash_localization"):
+                run(config, inputs, out, SilentReporter())
+        else:
+            run(config, inputs, out, SilentReporter())
+        (count,) = Synthesis.read(out / SYNTHESIS_NAME).rejected
+        assert (count.reason, count.num_pairs, count.first_qa_id) == ("times_out_of_order", 1, "c7/crash_localization")
+        (row,) = read_table(REJECTED, out)
+        assert row["qa_id"] == "c7/crash_localization" and row["reason"] == "times_out_of_order"
+        assert row["answer"] == "3.2 - 3.0 seconds" and "does not start before it ends" in row["detail"]
+        assert "c7/crash_localization" not in {row["qa_id"] for row in read_table(QA, out)}
 
 
 def test_an_unknown_prompt_version_names_the_known_ones():
@@ -114,7 +124,8 @@ def test_images_are_annotated_for_hazardnet(tmp_path):
         run(SynthesizeConfig(prompt_version="hazardnet-short@1"), inputs, folder, SilentReporter())
     out = folders[0]
     names = sorted(path.name for path in out.iterdir())
-    assert names == [*(f"hazardqa_{split}.json" for split in sorted(SPLITS)), "qa.parquet", "synthesis.json"]
+    records = (f"hazardqa_{split}.json" for split in sorted(SPLITS))
+    assert names == ["failed.parquet", *records, "qa.parquet", "rejected.parquet", "synthesis.json"]
     assert all((out / name).read_bytes() == (folders[1] / name).read_bytes() for name in names)
 
     rows, report = read_table(QA, out), Synthesis.read(out / SYNTHESIS_NAME)
@@ -134,3 +145,41 @@ def test_images_are_annotated_for_hazardnet(tmp_path):
         for item, row in zip(records, chosen, strict=True):
             assert format_reply(item.chain_of_thought, item.answer) == row["answer"]
             assert item.category_topic == TOPICS[row["task"]] and item.image == f"/images/{item.image_id}.png"
+
+
+def test_an_annotated_image_has_its_classification_alone(tmp_path):
+    answer = format_classification(
+        {
+            "SceneClassification": "Intersection",
+            "AgentClassification": "Pedestrian",
+            "SuggestedAction": "Must Stop",
+            "IsThereRisk": "Yes",
+        }
+    )
+    inputs = write_inputs(tmp_path, [image("i", None, classification=answer)])
+    run(SynthesizeConfig(prompt_version="hazardnet@1"), inputs, tmp_path, SilentReporter())
+    (row,) = read_table(QA, tmp_path)
+    assert (row["task"], row["answer"], row["is_positive"]) == ("scene_classification", answer, True)
+    assert {item.reason for item in Synthesis.read(tmp_path / SYNTHESIS_NAME).unasked} == {NO_TRUTH}
+
+
+def test_tables_out_of_order_are_refused(tmp_path):
+    inputs = write_inputs(tmp_path, scenes())
+    write_table(SCENES, inputs["ingest"], [scene("c2"), scene("c1")])
+    with pytest.raises(UserError, match=r"scenes.parquet: c1 stands behind c2; expected the order .* run ingest again"):
+        run(SynthesizeConfig(), inputs, tmp_path, SilentReporter())
+
+
+def test_many_clips_take_the_memory_of_few(tmp_path):
+    """Peak of Python's objects: rows of a portion, and never the table."""
+    peaks = {}
+    for count in (4200, 8400):
+        folder = tmp_path / str(count)
+        inputs = write_inputs(folder, [scene(f"c{number:05}", "normal") for number in range(count)])
+        gc.collect()
+        tracemalloc.start()
+        (folder / "out").mkdir()
+        run(SynthesizeConfig(), inputs, folder / "out", SilentReporter())
+        peaks[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[8400] < 1.2 * peaks[4200]

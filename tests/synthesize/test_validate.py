@@ -3,12 +3,14 @@ from dataclasses import replace
 import pytest
 
 from hazardline.errors import UserError
+from hazardline.synthesize.config import ValidationRules
 from hazardline.synthesize.deterministic import annotate
-from hazardline.synthesize.validate import validate
+from hazardline.synthesize.validate import Refusals, validate
 from hazardline.tasks import PROMPTS
 from tests.synthesize.scenes import scene
 
 PROMPT_SET = PROMPTS["crashchat@1"]
+RULES = ValidationRules()
 SCENES = {"c": scene("c"), "n": scene("n", "near_miss")}
 
 
@@ -17,16 +19,17 @@ def pair(clip_id, task):
     return next(item for item in found if item.task == task)
 
 
-def reason(item):
-    found = validate([item], SCENES, PROMPT_SET)
+def reason(item, clip_id=None):
+    found = validate([item], SCENES[clip_id or item.clip_id], PROMPT_SET, RULES)
     assert len(found.accepted) + len(found.rejected) == 1
     return found.rejected[0].reason if found.rejected else None
 
 
 def test_everything_the_annotator_writes_is_accepted():
-    pairs = [item for row in SCENES.values() for item in annotate(row, "train", PROMPT_SET).pairs]
-    found = validate(pairs, SCENES, PROMPT_SET)
-    assert found.accepted == pairs and found.rejected == [] and found.rejected_share == 0.0
+    for row in SCENES.values():
+        pairs = annotate(row, "train", PROMPT_SET).pairs
+        found = validate(pairs, row, PROMPT_SET, RULES)
+        assert found.accepted == pairs and found.rejected == []
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_everything_the_annotator_writes_is_accepted():
     ],
 )
 def test_each_guard_on_a_crash(task, change, expected):
-    assert reason(replace(pair("c", task), **change)) == expected
+    assert reason(replace(pair("c", task), **change), "c") == expected
 
 
 @pytest.mark.parametrize(
@@ -77,22 +80,28 @@ def test_localization_of_a_negative_is_refused():
 
 def test_the_second_of_two_is_the_duplicate():
     first = pair("c", "crash_description")
-    found = validate([first, replace(first, answer="car hits a truck.")], SCENES, PROMPT_SET)
+    found = validate([first, replace(first, answer="car hits a truck.")], SCENES["c"], PROMPT_SET, RULES)
     assert found.accepted == [first]
     assert [item.reason for item in found.rejected] == ["duplicate"]
 
 
 def test_rounding_may_carry_a_time_past_the_end_by_half_a_step():
-    scenes = {"c": scene("c", duration_s=4.86)}
-    pairs = annotate(scenes["c"], "train", PROMPT_SET).pairs
-    assert validate(pairs, scenes, PROMPT_SET).rejected == []
+    row = scene("c", duration_s=4.86)
+    pairs = annotate(row, "train", PROMPT_SET).pairs
+    assert validate(pairs, row, PROMPT_SET, RULES).rejected == []
 
 
 def test_the_limit_names_counts_and_cases():
-    bad = [replace(pair("c", "crash_description"), answer=""), replace(pair("n", "cause_reasoning"), answer="speed")]
-    found = validate([pair("c", "crash_recognition"), *bad], SCENES, PROMPT_SET)
-    found.check_limit(0.7)
-    with pytest.raises(UserError, match=r"2 of 3 .*66.7%.*max_rejected_share") as caught:
-        found.check_limit(0.5)
+    bad = {
+        "c": replace(pair("c", "crash_description"), answer=""),
+        "n": replace(pair("n", "cause_reasoning"), answer="x"),
+    }
+    found = Refusals()
+    assert found.rejected_share == 0.0
+    for clip_id, item in bad.items():
+        found.add(validate([pair(clip_id, "crash_recognition"), item], SCENES[clip_id], PROMPT_SET, RULES))
+    found.check_limit(0.5)
+    with pytest.raises(UserError, match=r"2 of 4 .*50.0%.*max_rejected_share") as caught:
+        found.check_limit(0.4)
     assert "empty_answer: 1, first c/crash_description" in str(caught.value)
     assert "wrong_negative_answer: 1, first n/cause_reasoning" in str(caught.value)

@@ -5,8 +5,7 @@ another base. Where `SHA256SUMS` lies beside the files (as `sha256sum * > SHA256
 against it; otherwise by its size, and by the checksum that S3 keeps where the upload gave one.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from hazardline.errors import UserError
 from hazardline.files import sha256_file
-from hazardline.s3 import s3_client
+from hazardline.s3 import clear_s3_errors, s3_client
 
 SUMS_NAME = "SHA256SUMS"
 
@@ -36,7 +35,7 @@ def list_objects(bucket: str, prefix: str, wanted: Sequence[str]) -> list[Remote
         UserError: the bucket cannot be read, or nothing there fits.
     """
     begin = f"{prefix}/"
-    with _clear_errors(f"s3://{bucket}/{prefix}"):
+    with clear_s3_errors(f"s3://{bucket}/{prefix}"):
         pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=begin)
         items: list[dict[str, Any]] = [item for page in pages for item in page.get("Contents", [])]
     found = [RemoteFile(i["Key"], i["Key"].removeprefix(begin), i["Size"], i["ETag"].strip('"')) for i in items]
@@ -60,7 +59,7 @@ def download(bucket: str, files: Sequence[RemoteFile], folder: Path) -> None:
         target = folder / file.name
         if target.is_file() and target.stat().st_size == file.size_bytes:
             continue  # of an earlier try: boto3 renames a file when it is whole
-        with _clear_errors(f"s3://{bucket}/{file.key}"):
+        with clear_s3_errors(f"s3://{bucket}/{file.key}"):
             client.download_file(bucket, file.key, str(target))
         if target.stat().st_size != file.size_bytes:
             target.unlink()
@@ -82,24 +81,3 @@ def _check_sums(folder: Path, bucket: str) -> None:
             raise UserError(
                 f"s3://{bucket}: {path.name} is not what {SUMS_NAME} lists; upload it again, or the list anew"
             )
-
-
-@contextmanager
-def _clear_errors(named: str) -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-    try:
-        yield
-    except NoCredentialsError:
-        raise UserError(
-            f"{named}: no credentials for S3; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-        ) from None
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        raise UserError(
-            f"{named}: S3 refuses ({code}); expected a bucket that these credentials may list and read"
-        ) from None
-    except BotoCoreError as error:
-        raise UserError(
-            f"{named}: S3 cannot be reached ({' '.join(str(error).split())}); see HAZARDLINE_S3_ENDPOINT"
-        ) from None

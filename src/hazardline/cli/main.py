@@ -10,9 +10,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hazardline.cli import device_commands, register_commands
+from hazardline.cli import countermeasure_commands, device_commands, register_commands, review_commands
 from hazardline.cli.by_hand import run_stage_by_hand
 from hazardline.cli.cost_command import show_cost
+from hazardline.cli.ingest_command import ingest
+from hazardline.cli.layout_command import write_layout
+from hazardline.cli.newdata_command import decide_on_new_data
 from hazardline.cli.options import InputOption, OutOption, RecipeOption
 from hazardline.errors import UserError
 from hazardline.stage_runner import USER_ERROR_STATUS
@@ -50,18 +53,6 @@ def simulate(
     """Make clips with exact ground truth, in the native layout."""
     changes = {"num_pairs": num_pairs, "num_normal": num_normal, "seed": seed, "num_workers": num_workers}
     run_stage_by_hand("simulate", recipe, [], out, changes)
-
-
-def ingest(
-    out: OutOption = None,
-    source: Annotated[str | None, typer.Option(help="Layout of the footage: native or nexar.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the footage.")] = None,
-    recipe: RecipeOption = None,
-    inputs: InputOption = None,
-) -> None:
-    """Read clips and annotations into a scenes table; unusable clips go to a quarantine table with the reason."""
-    changes = {"source": source, "root": str(root) if root else None}
-    run_stage_by_hand("ingest", recipe, inputs or [], out, changes)
 
 
 @app.command("contact-sheet")
@@ -113,7 +104,11 @@ def _add_commands() -> None:
             function = special.get(stage.name) or _stage_command(stage)
             app.command(stage.name, help=stage.description)(function)
     app.add_typer(recipe_app, name="recipe")
+    app.add_typer(review_commands.app, name="review")
     app.command("cost")(show_cost)
+    app.add_typer(countermeasure_commands.app, name="countermeasure", help="What to do about a data set that leaks.")
+    app.command("newdata")(decide_on_new_data)
+    app.command("layout")(write_layout)
 
 
 _add_commands()

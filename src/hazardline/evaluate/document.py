@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from hazardline.documents import Document
+from hazardline.split.findings import Finding
 from hazardline.suites import CRASHCHAT, HAZARDNET
 
 EVALUATION_NAME = "evaluation.json"
@@ -67,6 +68,14 @@ class SliceEstimate(Document):
     estimate: Estimate
 
 
+class LeakageNote(Document):
+    """What the split's audit found in the data that the scores are of."""
+
+    audit_digest: str
+    """Hex SHA-256 of the audit's document (`leakage.json`)."""
+    findings: list[Finding]
+
+
 class Evaluation(Document):
     """The report of the evaluate stage (`evaluation.json`); `clip_scores.parquet` holds the values per clip."""
 
@@ -83,5 +92,7 @@ class Evaluation(Document):
     """The best constant answer to every metric, chosen on the validation split."""
     undefined: dict[ModelName, list[str]] = Field(default_factory=dict)
     """Metrics that cannot be computed on this test set, for example an AUC against a label that it lacks."""
+    leakage: LeakageNote | None = Field(default=None, exclude_if=lambda note: note is None)
+    """Absent where the split carries no findings."""
     groups: dict[str, str] = Field(default_factory=dict, exclude_if=lambda groups: not groups)
     """Group of every test clip, where whole groups are resampled (images of one scene); absent where clips are."""

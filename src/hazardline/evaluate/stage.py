@@ -12,7 +12,7 @@ from hazardline.errors import UserError
 from hazardline.evaluate.answers import ModelAnswers, prediction_rows
 from hazardline.evaluate.ceiling import measure_ceiling
 from hazardline.evaluate.config import EvaluateConfig
-from hazardline.evaluate.document import EVALUATION_NAME, REPORT_NAME, Estimate, Evaluation, ModelName
+from hazardline.evaluate.document import EVALUATION_NAME, REPORT_NAME, Estimate, Evaluation, LeakageNote, ModelName
 from hazardline.evaluate.estimates import ModelScores
 from hazardline.evaluate.features import Features, gather_features
 from hazardline.evaluate.identity import identify
@@ -20,8 +20,9 @@ from hazardline.evaluate.inference import Checkpoints, Exam, answer_clips, find_
 from hazardline.evaluate.measures import Constants, Measures, measures_of
 from hazardline.evaluate.report.parts import ReportData
 from hazardline.evaluate.testset import Clip, Splits, read_splits
-from hazardline.files import write_atomic
+from hazardline.files import digest_json, write_atomic
 from hazardline.progress import Reporter
+from hazardline.split.findings import Finding
 from hazardline.suites import CRASHCHAT
 from hazardline.tables import CLIP_SCORES, PREDICTIONS, write_table
 from hazardline.train.base import base_digest, base_folder
@@ -51,6 +52,8 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, reporter:
     base = base_folder(config.base)
     checkpoints = Checkpoints(base, find_adapters(inputs["train"]))
     training = _read_optional(inputs["train"] / TRAINING_NAME)
+    leakage = _read_optional(inputs["split"] / LEAKAGE_NAME)
+    note = _note(leakage, inputs["split"] / LEAKAGE_NAME)
     _check_base(training, base, inputs["train"] / TRAINING_NAME)
     has_ceiling = config.ceiling and splits.suite is CRASHCHAT
 
@@ -73,6 +76,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, reporter:
         constants=constants.texts,
         undefined={model: scored[model].undefined for model in MODEL_NAMES if scored[model].undefined},
         groups=measures.groups,
+        leakage=note,
     )
 
     reporter.phase("report")
@@ -80,7 +84,6 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, reporter:
     write_table(PREDICTIONS, out, [row for m in MODEL_NAMES for row in prediction_rows(m, splits.test, answers[m])])
     write_table(CLIP_SCORES, out, [row for model in MODEL_NAMES for row in scored[model].rows])
     evaluation.write(out / EVALUATION_NAME)
-    leakage = _read_optional(inputs["split"] / LEAKAGE_NAME)
     page = measures.report(ReportData(evaluation, splits.test, answers, leakage, training, config.num_filmstrips))
     write_atomic(out / REPORT_NAME, page.encode())
     return _summary(evaluation)
@@ -97,6 +100,14 @@ def _read_optional(path: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise UserError(f"{path}: expected a JSON object; run the stage that makes it again")
     return found
+
+
+def _note(leakage: dict[str, Any] | None, path: Path) -> LeakageNote | None:
+    """The findings of the split's audit, for the gate; None where there is no audit, or one from before findings."""
+    if leakage is None or "findings" not in leakage:
+        return None
+    findings = [Finding.parse(item, f"{path}: findings") for item in leakage["findings"]]
+    return LeakageNote(audit_digest=digest_json(leakage), findings=findings)
 
 
 def _check_base(training: dict[str, Any] | None, base: Path, path: Path) -> None:

@@ -10,6 +10,7 @@ from hazardline.evaluate.document import Estimate, Evaluation, ModelName
 from hazardline.gate.document import Decision, Reason
 from hazardline.gate.policy import (
     GatePolicy,
+    LeakageRule,
     MarginRule,
     MaximumRule,
     MinimumRule,
@@ -18,6 +19,7 @@ from hazardline.gate.policy import (
     TestClipsRule,
     WorstSliceRule,
 )
+from hazardline.split.findings import SEVERITIES, rank, told
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def _judge(rule: Rule, evaluation: Evaluation, champion: Champion | None) -> Rea
             return _judge_no_regression(rule, evaluation, champion)
         case WorstSliceRule():
             return _judge_worst_slice(rule, evaluation)
+        case LeakageRule():
+            return _judge_leakage(rule, evaluation)
 
 
 def _refused(rule: Rule, sentence: str) -> Reason:
@@ -183,3 +187,18 @@ def _judge_worst_slice(rule: WorstSliceRule, evaluation: Evaluation) -> Reason:
     )
     numbers = {value: estimate.value for value, estimate in judged.items()}
     return _judged(rule, judged[worst].value >= rule.minimum, sentence, numbers)
+
+
+def _judge_leakage(rule: LeakageRule, evaluation: Evaluation) -> Reason:
+    note = evaluation.leakage
+    if note is None:
+        return _refused(rule, "the evaluation carries no findings of the split's leakage audit; run split again")
+    grave = [finding for finding in note.findings if rank(finding.severity) > rank(rule.max_severity)]
+    numbers: dict[str, float] = {
+        name: float(sum(finding.severity == name for finding in note.findings)) for name in SEVERITIES
+    }
+    counted = ", ".join(f"{numbers[name]:.0f} {name}" for name in reversed(SEVERITIES))
+    sentence = f"findings of the leakage audit: {counted}; at most {rule.max_severity} is allowed"
+    if grave:
+        sentence += "; " + " ".join(told(finding) for finding in grave)
+    return _judged(rule, not grave, sentence, numbers)

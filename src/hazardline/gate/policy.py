@@ -13,6 +13,7 @@ from pydantic import Field
 from hazardline.documents import Document, read_yaml
 from hazardline.errors import UserError
 from hazardline.evaluate.bootstrap import ALL_CLIP_METRICS
+from hazardline.split.findings import Severity
 
 _CHECKOUT = Path(__file__).parents[3]
 """The source checkout, where the library is installed from one."""
@@ -81,8 +82,15 @@ class WorstSliceRule(Document):
     """Values of the dimension that must be among the slices."""
 
 
+class LeakageRule(Document):
+    """The audit of the split must not have found anything graver: scores on data that leaks mean nothing."""
+
+    kind: Literal["leakage"]
+    max_severity: Severity
+
+
 Rule = Annotated[
-    TestClipsRule | MinimumRule | MaximumRule | MarginRule | NoRegressionRule | WorstSliceRule,
+    TestClipsRule | MinimumRule | MaximumRule | MarginRule | NoRegressionRule | WorstSliceRule | LeakageRule,
     Field(discriminator="kind"),
 ]
 

@@ -10,26 +10,9 @@ from typing import Literal, Protocol
 
 from hazardline.ingest.config import SourceConfig
 from hazardline.ingest.place import Place
+from hazardline.ingest.reason import Reason
 from hazardline.native import Label, Light, Scene, Times, Weather
 from hazardline.tasks import Task
-
-Reason = Literal[
-    "unreadable",
-    "truncated",
-    "no_video_stream",
-    "zero_duration",
-    "inconsistent_duration",
-    "times_outside_clip",
-    "times_out_of_order",
-    "duplicate_id",
-    "duplicate_bytes",
-    "path_outside_root",
-    "missing_file",
-    "missing_frames",
-    "unknown_rate",
-    "bad_annotation",
-]
-"""Why a clip is in quarantine: a fixed list, so that counts can be compared between data sets."""
 
 DETAIL_LENGTH = 400
 

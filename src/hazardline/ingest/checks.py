@@ -1,10 +1,9 @@
-"""Checks of a candidate against the rest of its data set, the folder it must lie in, and the length of its video."""
+"""Checks of a candidate by itself, and against the length of its video."""
 
 import math
-from pathlib import Path
 
-from hazardline.files import path_inside
-from hazardline.ingest.adapter import Candidate, Problem, Reason, shorten
+from hazardline.ingest.adapter import Candidate, Problem, shorten
+from hazardline.ingest.reason import Reason
 
 
 def problem(candidate: Candidate, reason: Reason, detail: str) -> Problem:
@@ -21,24 +20,12 @@ def check_annotation(candidate: Candidate) -> Problem | None:
     """What can be said without the video: a printable id, and no crash times on a clip without a crash."""
     if not candidate.clip_id.isprintable() or candidate.clip_id != candidate.clip_id.strip():
         return problem(candidate, "bad_annotation", "clip_id has control characters or blanks at its ends")
+    if any("\ud800" <= character <= "\udfff" for character in candidate.video):
+        return problem(candidate, "bad_annotation", f"the name of the video, {candidate.video!a}, is no text")
     times = candidate.times
     if candidate.label != "crash" and (times.crash_start_s is not None or times.crash_end_s is not None):
         return problem(candidate, "bad_annotation", f"crash times on a clip labelled {candidate.label}")
     return None
-
-
-def find_video(root: Path, candidate: Candidate) -> Path | Problem:
-    """The real path of the candidate's video, which must be a file below `root`, also behind symbolic links."""
-    try:
-        path = path_inside(root, candidate.video)
-        if path is None:
-            return problem(candidate, "path_outside_root", f"{candidate.video!r} leads out of the data set's folder")
-        found = path.is_file()
-    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a null character, a loop of links
-        return problem(candidate, "missing_file", f"{candidate.video!r} is no usable path ({error})")
-    if not found:
-        return problem(candidate, "missing_file", f"there is no file {candidate.video!r}")
-    return path
 
 
 def check_times(candidate: Candidate, duration_s: float, fps: float) -> Problem | None:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hazardline.datasets.document import DatasetName
 from hazardline.documents import Document
 
 SourceName = Literal[
@@ -39,9 +40,17 @@ class IngestConfig(SourceConfig):
 
     also: tuple[SourceConfig, ...] = ()
     """More data sets that go into the same scenes table; each needs a root."""
+    dataset: DatasetName | None = None
+    """Name under which versions follow one another; none makes one of the sources and their roots."""
     max_quarantined_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     """The stage fails when a larger share of the clips cannot be used."""
-    num_workers: Annotated[int, Field(ge=1, le=64)] = 2
-    """Processes that decode."""
+    executor: Literal["processes", "ray"] = "processes"
+    """What decodes: processes of this machine, or Ray Data on this machine or the cluster that it is joined to."""
+    num_workers: Annotated[int, Field(ge=1, le=4096)] = 2
+    """Clips that are decoded at a time."""
     clip_timeout_s: Annotated[float, Field(ge=5, strict=False)] = 300.0
     """A clip that takes longer to decode is quarantined as unreadable."""
+
+    def reads_unseen(self) -> bool:
+        """Objects of S3 change without a trace on this machine."""
+        return any((source.root or "").startswith("s3://") for source in (self, *self.also))

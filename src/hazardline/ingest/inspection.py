@@ -1,22 +1,21 @@
-"""Looks at one video file: digest, what it promises, whether it decodes to its end, fingerprint and cheap features."""
+"""Looks at one video file: what it promises, whether it decodes to its end, fingerprint and cheap features."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from hazardline import video
-from hazardline.files import sha256_file
-from hazardline.ingest.adapter import Reason
 from hazardline.ingest.features import HEIGHT_PX, RATE_HZ, WIDTH_PX, ClipFeatures, Observer
+from hazardline.ingest.reason import Reason
 
 
 @dataclass(frozen=True)
 class Inspection:
     """A file that decodes."""
 
-    sha256: str
     size_bytes: int
     info: video.VideoInfo
     fingerprint: bytes
+    """See `hazardline.ingest.fingerprints`."""
     features: ClipFeatures
 
 
@@ -26,6 +25,8 @@ class Fault:
 
     reason: Reason
     detail: str
+    is_lasting: bool = True
+    """False where another try may go well: it is the disk's or the machine's fault, not the file's."""
 
 
 def inspect(path: Path) -> Inspection | Fault:
@@ -35,9 +36,9 @@ def inspect(path: Path) -> Inspection | Fault:
         observer = Observer()
         for frame in video.frames(path, RATE_HZ, WIDTH_PX, HEIGHT_PX):
             observer.see(frame)
-        size_bytes, digest = path.stat().st_size, sha256_file(path)
+        size_bytes = path.stat().st_size
     except video.VideoError as error:
         return Fault(error.reason, error.detail)
     except (OSError, MemoryError) as error:
-        return Fault("unreadable", f"cannot be read: {str(error) or type(error).__name__}")
-    return Inspection(digest, size_bytes, info, observer.fingerprint(), observer.features())
+        return Fault("unreadable", f"cannot be read: {str(error) or type(error).__name__}", is_lasting=False)
+    return Inspection(size_bytes, info, observer.fingerprint(), observer.features())

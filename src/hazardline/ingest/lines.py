@@ -8,7 +8,7 @@ from hazardline.errors import UserError
 
 MAX_LINE_BYTES = 32 << 20
 """A simulated clip with its full ground truth takes about 100 kB."""
-MAX_LINES = 1_000_000
+MAX_LINES = 100_000_000
 
 
 def read_lines(path: Path, what: str) -> Iterator[tuple[int, bytes | None]]:

@@ -7,7 +7,7 @@ dies or passes its deadline, the item is reported as lost, the process is replac
 import multiprocessing
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ class Lost:
 
 def run_isolated(
     function: Callable[[T], R],
-    items: Sequence[T],
+    items: Iterable[T],
     num_workers: int,
     timeout_s: float,
     prepare: Callable[[], None] | None = None,
@@ -35,7 +35,7 @@ def run_isolated(
 
     Args:
         function: At the top level of a module; it and its results are pickled.
-        items: What it is applied to.
+        items: What it is applied to; taken one at a time, as processes become free.
         num_workers: Processes at a time.
         timeout_s: What one item may take.
         prepare: Called once in each process.
@@ -43,7 +43,7 @@ def run_isolated(
     Raises:
         RuntimeError: the function raised (a defect; its traceback is the message), or a process cannot start.
     """
-    pending = list(enumerate(items))[::-1]
+    pending = _Pending(items)
     workers: dict[Connection, _Worker] = {}
     try:
         while pending or workers:
@@ -54,6 +54,22 @@ def run_isolated(
     finally:
         for worker in workers.values():
             worker.end()
+
+
+class _Pending:
+    """Numbered items that are still to be given out."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = enumerate(items)
+        self._next = next(self._items, None)
+
+    def __bool__(self) -> bool:
+        return self._next is not None
+
+    def take(self) -> tuple[int, Any]:
+        assert self._next is not None
+        taken, self._next = self._next, next(self._items, None)
+        return taken
 
 
 class _Worker:
@@ -79,9 +95,7 @@ class _Worker:
         return self.process.exitcode
 
 
-def _turn(
-    workers: dict[Connection, _Worker], pending: list[tuple[int, Any]], timeout_s: float
-) -> Iterator[tuple[int, Any]]:
+def _turn(workers: dict[Connection, _Worker], pending: "_Pending", timeout_s: float) -> Iterator[tuple[int, Any]]:
     """Wait for one of the workers and hand out the next items."""
     deadline_s = min(worker.deadline_s for worker in workers.values())
     ready = wait(list(workers), max(0.0, deadline_s - time.monotonic()))
@@ -98,7 +112,7 @@ def _turn(
             raise RuntimeError(f"a worker process failed:\n{value}")
         finished = worker.index
         if pending:
-            worker.give(*pending.pop(), timeout_s)
+            worker.give(*pending.take(), timeout_s)
         else:
             del workers[connection]
             worker.end()

@@ -1,11 +1,11 @@
 """The stage's summary, `ingest.json`, and what is said when too much of a data set cannot be used."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Literal
 
+from hazardline.datasets.document import SourceRoot
 from hazardline.documents import Document
-from hazardline.files import digest_json
 from hazardline.ingest.adapter import Problem
 
 REPORT_NAME = "ingest.json"
@@ -22,40 +22,37 @@ class Decoder(Document):
 class IngestReport(Document):
     """What came in and what did not."""
 
-    version: Literal["ingest@1"] = "ingest@1"
-    source: str
-    root: str
+    version: Literal["ingest@2"] = "ingest@2"
+    sources: tuple[SourceRoot, ...]
     num_clips: int
     num_quarantined: int
     by_label: dict[str, int]
     by_source: dict[str, int]
+    labels_by_source: dict[str, dict[str, int]]
+    """A source with one label alone may give the label away; the split's audit says so."""
     by_scenario: dict[str, int]
     by_reason: dict[str, int]
     total_s: float
     """Length of all usable clips together."""
     decoder: Decoder
     dataset_digest: str
-    """SHA-256 over every column of the scenes but the place of the files."""
+    """SHA-256 over all scenes, but for the place of their files, and over their published pairs."""
 
 
-def counts(values: Sequence[str]) -> dict[str, int]:
-    """How often each value occurs, the commonest first, equals in alphabetical order."""
-    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+def commonest_first(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts, the commonest first, equals in alphabetical order."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def dataset_digest(scenes: Sequence[Mapping[str, Any]]) -> str:
-    """Digest of the data set: its clips' bytes and annotations, wherever the folder is."""
-    return digest_json([{key: value for key, value in row.items() if key != "video_uri"} for row in scenes])
-
-
-def refusal(problems: Sequence[Problem], num_clips: int, limit: float, root: str) -> str:
+def refusal(problems: Iterable[Problem], report: IngestReport, limit: float, roots: str) -> str:
     """The message of a stage that fails on its limit: count, limit, reasons, and the first rows."""
-    total = num_clips + len(problems)
-    reasons = ", ".join(f"{reason} {count}" for reason, count in counts([p.reason for p in problems]).items())
+    total = report.num_clips + report.num_quarantined
+    reasons = ", ".join(f"{reason} {count}" for reason, count in report.by_reason.items())
     head = (
-        f"{root}: {len(problems)} of {total} clips cannot be used ({len(problems) / total:.0%}), the limit is "
-        f"{limit:.0%} (max_quarantined_share); reasons: {reasons}. Mend or remove these clips, or raise the limit:"
+        f"{roots}: {report.num_quarantined} of {total} clips cannot be used ({report.num_quarantined / total:.0%}), "
+        f"the limit is {limit:.0%} (max_quarantined_share); reasons: {reasons}. Mend or remove these clips, or raise "
+        "the limit:"
     )
-    rows = [f"  {p.clip_id} ({p.video or 'no video'}): {p.reason}: {p.detail}" for p in problems[:_SHOWN]]
-    more = [f"  ... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    rows = [f"  {p.clip_id} ({p.video or 'no video'}): {p.reason}: {p.detail}" for p in islice(problems, _SHOWN)]
+    more = [f"  ... and {report.num_quarantined - _SHOWN} more"] if report.num_quarantined > _SHOWN else []
     return "\n".join([head, *rows, *more])

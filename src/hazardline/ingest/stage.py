@@ -1,206 +1,172 @@
-"""The ingest stage: from a data set in its own layout to a table of scenes and a table of what cannot be used."""
+"""The ingest stage: from data sets in their own layouts to a table of scenes and a table of what cannot be used.
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
+Only what is new or changed is read: digests of files and results of inspections are kept in the data set store. Books
+are kept in a file, so that memory does not grow with the data set. What was found becomes a version of the data set.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hazardline import video
+from hazardline import environment
+from hazardline.datasets.store import DatasetStore
 from hazardline.errors import RefusedOutputError, UserError
-from hazardline.ingest.adapter import Adapter, Candidate, Problem
-from hazardline.ingest.checks import check_annotation, check_times, find_video, problem
-from hazardline.ingest.config import IngestConfig
-from hazardline.ingest.features import FEATURES
-from hazardline.ingest.fingerprints import FINGERPRINTS
-from hazardline.ingest.inspection import Fault, Inspection, inspect
-from hazardline.ingest.place import LocalPlace
-from hazardline.ingest.pool import Lost, run_isolated
-from hazardline.ingest.report import REPORT_NAME, Decoder, IngestReport, counts, dataset_digest, refusal
+from hazardline.file_digests import FileDigests
+from hazardline.files import clear_when_full
+from hazardline.ingest.candidates import collect
+from hazardline.ingest.config import IngestConfig, SourceConfig
+from hazardline.ingest.examine import Bench, place_of
+from hazardline.ingest.executors import Executor, executor_named
+from hazardline.ingest.inspection import Fault
+from hazardline.ingest.judge import judge
+from hazardline.ingest.known import KnownContents
+from hazardline.ingest.place import LocalPlace, Place
+from hazardline.ingest.report import REPORT_NAME, Decoder, IngestReport, refusal
+from hazardline.ingest.scene_rows import write_tables
 from hazardline.ingest.sources import adapter_of
+from hazardline.ingest.versions import keep_version
+from hazardline.ingest.work import Work
 from hazardline.progress import Reporter
-from hazardline.tables import QUARANTINE, SCENES, write_table
-
-Found = list[tuple[Candidate, Path]]
 
 
 def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
-    """Read, check and decode every clip; write scenes, features, fingerprints, quarantine and the report.
+    """Read, check and decode every clip that is new; write the tables and the report, and keep a version.
 
     Args:
-        config: Where the data set is and how much of it may be unusable.
+        config: Where the data sets are and how much of them may be unusable.
         inputs: `simulate` is read where the configuration names no root.
-        out: Receives scenes.parquet, features.parquet, fingerprints.parquet, quarantine.parquet and ingest.json.
+        out: Receives scenes.parquet, features.parquet, fingerprints.parquet, records.parquet, quarantine.parquet and
+            ingest.json.
         reporter: Told of every clip.
 
     Returns:
         The report, as plain data.
 
     Raises:
-        UserError: no data set.
+        UserError: no data set, or no room on the disk.
         RefusedOutputError: no usable clip, or a larger share in quarantine than allowed. The tables are written
             before; the message repeats the first rows of the quarantine.
     """
-    place = open_place(config, inputs)
-    reporter.phase("read annotations")
-    found, problems = select(place, adapter_of(place, config))
-    decoder = Decoder(backend=video.backend(), reason=video.backend_reason())
-    reporter.note(f"decoder: {decoder.backend} ({decoder.reason})")
-    if not found and not problems:
-        raise UserError(f"{place.name}: the {config.source} data set names no clip; add clips to its annotations")
-    inspections = _inspect_all([path for _, path in found], config, decoder, reporter)
-    scenes, features, fingerprints, late = judge(found, inspections)
-    problems = [*problems, *late]
-    rows = [asdict(p) for p in problems]
-    write_table(QUARANTINE, out, rows)
-    write_table(SCENES, out, scenes)
-    write_table(FEATURES, out, features)
-    write_table(FINGERPRINTS, out, fingerprints)
-    report = IngestReport(
-        source=config.source,
-        root=place.name,
-        num_clips=len(scenes),
-        num_quarantined=len(problems),
-        by_label=counts([s["label"] for s in scenes]),
-        by_source=counts([s["source"] for s in scenes]),
-        by_scenario=counts([s["scenario"] for s in scenes]),
-        by_reason=counts([p.reason for p in problems]),
-        total_s=round(sum(s["duration_s"] for s in scenes), 3),
-        decoder=decoder,
-        dataset_digest=dataset_digest(scenes),
-    )
-    report.write(out / REPORT_NAME)
-    if len(problems) > config.max_quarantined_share * (len(problems) + len(scenes)) or not scenes:
-        raise RefusedOutputError(refusal(problems, len(scenes), config.max_quarantined_share, place.name))
+    store = DatasetStore(environment.datasets_root())
+    with ExitStack() as stack:
+        stack.enter_context(clear_when_full(str(store.root)))
+        folder = stack.enter_context(_work_folder(store, reporter))
+        work = stack.enter_context(closing(Work(folder / "work.sqlite")))
+        reporter.phase("read annotations")
+        places = open_places(config, inputs, folder)
+        for place, source in places:
+            collect(work, place, adapter_of(place, source), store)
+        bench = Bench.of_this_process(store)
+        decoder = Decoder(backend=bench.backend, reason=bench.backend_reason)
+        reporter.note(f"decoder: {decoder.backend} ({decoder.reason})")
+        roots = ", ".join(place.name for place, _ in places)
+        if not work.num_candidates() and not work.num_problems():
+            raise UserError(f"{roots}: the {config.source} data set names no clip; add clips to its annotations")
+        known = stack.enter_context(closing(KnownContents(store.known_path, bench.found_by)))
+        digests = stack.enter_context(closing(FileDigests(environment.digests_path())))
+        executor = executor_named(config.executor, bench, config.num_workers, config.clip_timeout_s, folder)
+        examine_new(work, store, known, digests, executor, reporter)
+        judge(work, known)
+        report = write_tables(work, known, out, places, decoder)
+        report.write(out / REPORT_NAME)
+        _refuse(work, report, config, roots)
+        keep_version(config, report, store, out, reporter)
     reasons = ", ".join(f"{reason} {count}" for reason, count in report.by_reason.items())
-    reporter.note(f"{len(scenes)} clips, {len(problems)} in quarantine" + (f" ({reasons})" if reasons else ""))
+    said = f" ({reasons})" if reasons else ""
+    reporter.note(f"{report.num_clips} clips, {report.num_quarantined} in quarantine{said}")
     return report.data()
 
 
-def open_place(config: IngestConfig, inputs: Mapping[str, Path]) -> LocalPlace:
-    """The configured folder, or what was simulated.
+@contextmanager
+def _work_folder(store: DatasetStore, reporter: Reporter) -> Iterator[Path]:
+    """A folder for the books of this ingest, removed with them; what killed ingests left a day ago is removed, too."""
+    for left in store.sweep(time.time()):
+        reporter.note(f"removed {left.name}, left by an ingest that was killed")
+    parent = store.root / "work"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="ingest-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_places(config: IngestConfig, inputs: Mapping[str, Path], folder: Path) -> list[tuple[Place, SourceConfig]]:
+    """The configured places with their settings; the first may be what was simulated.
+
+    Args:
+        config: of the stage.
+        inputs: of the stage.
+        folder: for listings and annotation files of S3.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder or prefix.
     """
     if config.root is None and "simulate" not in inputs:
         raise UserError("ingest: root: missing; name the folder of the data set (nothing was simulated before)")
-    root = (Path(config.root) if config.root is not None else inputs["simulate"]).expanduser()
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; ingest.root must name the folder of a {config.source} data set")
-    return LocalPlace(root)
+    roots = [config.root if config.root is not None else str(inputs["simulate"]), *(s.root for s in config.also)]
+    sources = [config, *config.also]
+    found: list[tuple[Place, SourceConfig]] = []
+    for number, (root, source) in enumerate(zip(roots, sources, strict=True)):
+        if root is None:
+            raise UserError(f"ingest: also.{number - 1}.root: missing; name the folder of the {source.source} data set")
+        found.append((_open_place(root, source.source, folder / f"place-{number}"), source))
+    return found
 
 
-def select(place: LocalPlace, adapter: Adapter) -> tuple[Found, list[Problem]]:
-    """Candidates whose annotation, id and path are fit to open the file, in order; the others as problems.
+def _open_place(root: str, source: str, folder: Path) -> Place:
+    if root.startswith("s3://"):
+        from hazardline.ingest.s3_place import S3Place
 
-    Of several clips with one id the first is kept.
-    """
-    found: Found = []
-    problems: list[Problem] = []
-    seen: dict[str, str] = {}
-    for item in adapter.candidates():
-        if isinstance(item, Problem):
-            problems.append(item)
+        bucket, _, prefix = root.removeprefix("s3://").partition("/")
+        return S3Place(bucket, prefix.rstrip("/"), folder)
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; ingest.root must name the folder of a {source} data set")
+    return LocalPlace(path)
+
+
+def examine_new(
+    work: Work, store: DatasetStore, known: KnownContents, digests: FileDigests, executor: Executor, reporter: Reporter
+) -> None:
+    """See that of all media either the content is known, or the fault; each is kept as soon as it was found."""
+    for item in work.media():
+        sha256 = digests.known(item.media.key, item.media.stamp)
+        if sha256 is None:
             continue
-        fault = check_annotation(item)
-        if item.clip_id in seen:
-            fault = problem(item, "duplicate_id", f"clip_id stands already in {seen[item.clip_id]}")
-        seen.setdefault(item.clip_id, item.origin)
-        path = fault or find_video(place.root, item)
-        if isinstance(path, Problem):
-            problems.append(path)
+        path = place_of(store, item.media, sha256)
+        if known.has(sha256) and path.is_file():
+            work.settle(item.number, str(path), sha256)
         else:
-            found.append((item, path))
-    return found, problems
-
-
-def _prepare(backend: str, reason: str) -> None:
-    """In a worker: the parent's choice of the decoder."""
-    if backend == "pyav":
-        video.use_pyav(reason)
-
-
-def _inspect_all(
-    paths: Sequence[Path], config: IngestConfig, decoder: Decoder, reporter: Reporter
-) -> list[Inspection | Fault]:
-    reporter.phase("decode clips", len(paths))
-    results: dict[int, Inspection | Fault] = {}
-    prepare = partial(_prepare, decoder.backend, decoder.reason)
-    for index, result in run_isolated(inspect, paths, config.num_workers, config.clip_timeout_s, prepare):
-        results[index] = Fault("unreadable", result.detail) if isinstance(result, Lost) else result
+            work.learn(item.number, replace(item.media, sha256=sha256))
+    num_new = work.num_pending()
+    num_known = work.num_media() - num_new
+    if num_known:
+        reporter.note(f"{num_known} clips are known from an earlier ingest")
+    reporter.phase("decode clips", num_new)
+    for number, found in executor(work.media()):
+        fault = found.result if isinstance(found.result, Fault) else None
+        if found.result is not None and found.sha256 and (fault is None or fault.is_lasting):
+            known.keep(found.sha256, found.result)
+        work.settle(number, found.path, found.sha256, fault)
+        if found.is_settled:
+            media = work.media_numbered(number)
+            digests.remember(media.key, media.stamp, found.sha256)
         reporter.advance()
-    return [results[index] for index in range(len(paths))]
 
 
-def judge(
-    found: Found, inspections: Iterable[Inspection | Fault]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], list[Problem]]:
-    """Rows of scenes, features and fingerprints in the order of `clip_id`, and what the files themselves rule out.
+def _refuse(work: Work, report: IngestReport, config: IngestConfig, roots: str) -> None:
+    """Refuse the output where too much of it cannot be used.
 
-    Of several usable clips with the same bytes the first is kept.
+    Raises:
+        RefusedOutputError: so it is.
     """
-    scenes: list[dict[str, Any]] = []
-    features: list[dict[str, Any]] = []
-    fingerprints: list[dict[str, Any]] = []
-    problems: list[Problem] = []
-    by_bytes: dict[str, str] = {}
-    for (candidate, path), result in zip(found, inspections, strict=True):
-        if isinstance(result, Fault):
-            problems.append(problem(candidate, result.reason, result.detail))
-            continue
-        fault = check_times(candidate, result.info.duration_s, result.info.fps)
-        if fault is None and result.sha256 in by_bytes:
-            fault = problem(candidate, "duplicate_bytes", f"the same bytes as clip {by_bytes[result.sha256]!r}")
-        if fault is not None:
-            problems.append(fault)
-            continue
-        by_bytes[result.sha256] = candidate.clip_id
-        scenes.append(_scene(candidate, path, result))
-        features.append({"clip_id": candidate.clip_id, **asdict(result.features)})
-        fingerprints.append({"clip_id": candidate.clip_id, "frames": result.fingerprint})
-    return sorted(scenes, key=_by_id), sorted(features, key=_by_id), sorted(fingerprints, key=_by_id), problems
-
-
-def _by_id(row: Mapping[str, Any]) -> str:
-    clip_id: str = row["clip_id"]
-    return clip_id
-
-
-def _scene(candidate: Candidate, path: Path, inspection: Inspection) -> dict[str, Any]:
-    info, times = inspection.info, candidate.times
-    return {
-        "clip_id": candidate.clip_id,
-        "video_uri": str(path),
-        "sha256": inspection.sha256,
-        "size_bytes": inspection.size_bytes,
-        "source": candidate.source,
-        "label": candidate.label,
-        "pair_id": candidate.pair_id,
-        "recording_id": candidate.recording_id,
-        "channel_id": candidate.channel_id,
-        "location": candidate.location,
-        "published_split": candidate.published_split,
-        "scenario": candidate.scenario,
-        "weather": candidate.weather,
-        "light": candidate.light,
-        "scene": candidate.scene,
-        "duration_s": info.duration_s,
-        "fps": info.fps,
-        "num_frames": info.num_frames,
-        "width_px": info.width_px,
-        "height_px": info.height_px,
-        "codec": info.codec,
-        "pre_crash_start_s": times.pre_crash_start_s,
-        "crash_start_s": times.crash_start_s,
-        "crash_end_s": times.crash_end_s,
-        "event_s": times.event_s,
-        "accident_type": candidate.accident_type,
-        "ego_involved": candidate.ego_involved,
-        "agents": list(candidate.agents),
-        "description": candidate.description,
-        "cause": candidate.cause,
-        "prevention": candidate.prevention,
-        "still": candidate.still,
-        "classification": candidate.classification,
-    }
+    total = report.num_clips + report.num_quarantined
+    if report.num_clips and report.num_quarantined <= config.max_quarantined_share * total:
+        return
+    raise RefusedOutputError(refusal(work.problems(), report, config.max_quarantined_share, roots))

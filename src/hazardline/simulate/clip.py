@@ -1,13 +1,10 @@
-"""Cuts a clip out of a simulated scene: window, pictures, exact truth, mp4."""
+"""Cuts a clip out of a simulated scene: window, pictures, exact truth."""
 
 import hashlib
-import io
 import math
 from dataclasses import dataclass
 
-import av
 import numpy as np
-import numpy.typing as npt
 
 from hazardline.native import AgentTrack, Box, GroundTruth, NativeClip, Times
 from hazardline.simulate.outcome import Outcome
@@ -249,19 +246,3 @@ def _truth(shot: Shot, label: str, involved: list[str]) -> GroundTruth:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
-
-
-def encode(pictures: list[npt.NDArray[np.uint8]], fps: int) -> bytes:
-    """H.264 in mp4; the same pictures always give the same bytes (`mbtree` and threads would spoil that)."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps)
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "23", "preset": "veryfast", "x264-params": "mbtree=0"}
-        stream.codec_context.thread_count = 1
-        stream.gop_size = fps
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-    return buffer.getvalue()

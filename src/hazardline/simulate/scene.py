@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from hazardline.files import write_atomic
 from hazardline.simulate.camera import covered_share
-from hazardline.simulate.clip import describe, encode, first_frame, shoot, visibility_fault
+from hazardline.simulate.clip import describe, first_frame, shoot, visibility_fault
 from hazardline.simulate.config import SimulateConfig
 from hazardline.simulate.families import Family, Surroundings, derive_seed, sample_scenario, sample_surroundings
+from hazardline.simulate.mp4 import encode
 from hazardline.simulate.outcome import Outcome, simulate
 from hazardline.simulate.render import Renderer
 from hazardline.simulate.staging import Stage

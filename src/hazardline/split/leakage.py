@@ -5,6 +5,7 @@ classifier is cross-validated by group; a pair of clips is ranked within its own
 folds are not comparable. Intervals are bootstrapped over groups.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,7 @@ FeatureName = Literal[
     "file_size",
     "codec_resolution_source",
     "motion_energy",
+    "technical",
 ]
 Comparison = Literal["crash_vs_near_miss", "crash_vs_normal", "crash_vs_rest", "near_miss_vs_normal"]
 Verdict = Literal["ok", "leaks", "not_measured"]
@@ -38,6 +40,8 @@ AGAINST: Mapping[Comparison, tuple[str, ...]] = {
 WITHOUT_CRASHES: Comparison = "near_miss_vs_normal"
 
 NUM_FOLDS = 5
+MAX_WORDS = 200
+"""A codec, frame size, rate or source of fewer than one clip in so many is not told apart from others of its kind."""
 NUM_RESAMPLES = 500
 MIN_CLIPS = 15
 """Clips of each class, at least, for a comparison to be measured."""
@@ -74,24 +78,41 @@ def audit_data(
     """Bring the tables of ingest into one order and into matrices."""
     rows = sorted(scenes, key=lambda row: str(row["clip_id"]))
     seen = {row["clip_id"]: row for row in features}
-    kinds = [
-        (f"codec {r['codec']}", f"size {r['width_px']}x{r['height_px']}", f"rate {r['fps']:.2f}", f"from {r['source']}")
-        for r in rows
-    ]
-    words = sorted({word for kind in kinds for word in kind})
+    made = [(f"codec {r['codec']}", f"size {r['width_px']}x{r['height_px']}", f"rate {r['fps']:.2f}") for r in rows]
+    from_source = [(*words, f"from {r['source']}") for words, r in zip(made, rows, strict=True)]
+    lengths = [[r["duration_s"], float(r["num_frames"])] for r in rows]
+    sizes = [[np.log(r["size_bytes"]), np.log(r["size_bytes"] / (r["duration_s"] or 1.0))] for r in rows]
+    shapes = [[r["fps"], float(r["width_px"]), float(r["height_px"]), np.log(_bits_per_pixel(r))] for r in rows]
+    first = [seen[r["clip_id"]]["first_colour"] for r in rows]
     matrices: dict[FeatureName, list[list[float]]] = {
-        "first_frame_colour": [seen[r["clip_id"]]["first_colour"] for r in rows],
+        "first_frame_colour": first,
         "clip_colour": [seen[r["clip_id"]]["clip_colour"] for r in rows],
-        "length": [[r["duration_s"], r["num_frames"]] for r in rows],
-        "file_size": [[np.log(r["size_bytes"]), np.log(r["size_bytes"] / (r["duration_s"] or 1.0))] for r in rows],
-        "codec_resolution_source": [[float(word in kind) for word in words] for kind in kinds],
+        "length": lengths,
+        "file_size": sizes,
+        "codec_resolution_source": _indicators(from_source),
         "motion_energy": [seen[r["clip_id"]]["motion_energy"] for r in rows],
+        "technical": [
+            [*parts[0], *parts[1], *parts[2], *parts[3], *parts[4]]
+            for parts in zip(_indicators(made), lengths, sizes, shapes, first, strict=True)
+        ],
     }
     return AuditData(
         np.array([r["label"] for r in rows]),
         np.array([groups[r["clip_id"]] for r in rows]),
         {name: np.array(values, float) for name, values in matrices.items()},
     )
+
+
+def _bits_per_pixel(row: Mapping[str, Any]) -> float:
+    pixels = float(row["num_frames"] * row["width_px"] * row["height_px"])
+    return 8 * float(row["size_bytes"]) / max(1.0, pixels)
+
+
+def _indicators(kinds: Sequence[tuple[str, ...]]) -> list[list[float]]:
+    """One column a word, in the order of the words; words of few clips say little and have none."""
+    counts = Counter(word for kind in kinds for word in kind)
+    words = sorted(word for word, count in counts.items() if count * MAX_WORDS >= len(kinds))
+    return [[float(word in kind) for word in words] for kind in kinds]
 
 
 def audit(data: AuditData, limit_auc: float, seed: int = 0) -> list[LeakageRow]:

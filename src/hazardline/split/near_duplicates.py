@@ -9,22 +9,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from hazardline.errors import UserError
 from hazardline.ingest.fingerprints import FINGERPRINTS, RATE_HZ, frames_of
 from hazardline.split.alignment import Alignment, align
 from hazardline.split.candidates import NUM_SORTINGS, hits, unpacked
+from hazardline.split.columns import Clips
 from hazardline.split.frame_store import FrameStore
 from hazardline.split.groups import Neighbours
-from hazardline.tables import SCENES, read_batches
+from hazardline.tables import SCENES, read_rows
 
 LEAST_SHIFT_S = 0.3
 """Copies whose beginnings lie nearer together do not count as trimmed."""
 _MOST_OFFSETS = 4
-_BATCH_ROWS = 4096
+_BATCH_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,12 @@ class NearDuplicates:
     num_clips_in_largest_group: int
 
 
-def near_duplicates(folder: Path, clip_ids: Sequence[str], max_distance: float, scratch: Path) -> NearDuplicates:
-    """Near duplicates among the clips of a table of fingerprints.
+def near_duplicates(clips: Clips, folder: Path, max_distance: float, scratch: Path) -> NearDuplicates:
+    """Near duplicates among the clips of a data set.
 
     Args:
-        folder: With fingerprints.parquet.
-        clip_ids: Of all clips, in the order of the table.
+        clips: The scenes.
+        folder: With fingerprints.parquet, its rows in the order of those of scenes.parquet.
         max_distance: Of an alignment, for two clips to count as near duplicates.
         scratch: A folder on a disk with room for the fingerprints and twice as much; it is left as it was.
 
@@ -51,38 +54,36 @@ def near_duplicates(folder: Path, clip_ids: Sequence[str], max_distance: float, 
         UserError: the table cannot be read, or is of other clips.
     """
     with tempfile.TemporaryDirectory(dir=scratch, prefix="near-duplicates-") as name:
-        store = FrameStore(Path(name) / "frames", _fingerprints(folder, clip_ids))
+        store = FrameStore(Path(name) / "frames", _fingerprints(clips, folder))
         with closing(store):
             found = list(links(store, max_distance, Path(name)))
             num_uninformative = int((~store.is_informative).sum())
-    groups = _Groups(len(clip_ids))
+    groups = _Groups(len(clips))
     for link in found:
         groups.join(link.first, link.second)
     sizes = np.bincount(groups.labels())
-    neighbours = [
-        Neighbours(clip_ids[link.first], clip_ids[link.second], link.distance, link.is_mirrored, link.offset_s)
-        for link in found
+    return NearDuplicates(_named(clips, found), num_uninformative, int(sizes.max(initial=0)))
+
+
+def _named(clips: Clips, found: Sequence["Link"]) -> list[Neighbours]:
+    """Links by the ids of their clips."""
+    rows = np.array([(link.first, link.second) for link in found], np.int64).reshape(-1, 2)
+    ids = clips.ids.take(pa.array(clips.rows_of_file()[rows].ravel())).to_pylist()
+    return [
+        Neighbours(*sorted((ids[2 * k], ids[2 * k + 1])), link.distance, link.is_mirrored, link.offset_s)
+        for k, link in enumerate(found)
     ]
-    return NearDuplicates(neighbours, num_uninformative, int(sizes.max(initial=0)))
 
 
-def _fingerprints(folder: Path, clip_ids: Sequence[str]) -> Iterator[np.ndarray]:
-    """Fingerprints in the order of the ids."""
-    place = 0
-    for batch in read_batches(FINGERPRINTS, folder, _BATCH_ROWS):
-        found = batch.column("clip_id").to_pylist()
-        if found != list(clip_ids[place : place + len(found)]):
-            raise _other_clips(folder, place)
-        place += len(found)
-        for data in batch.column("frames"):
-            yield frames_of(data.as_py())
-    if place != len(clip_ids):
-        raise _other_clips(folder, place)
-
-
-def _other_clips(folder: Path, place: int) -> UserError:
-    path = folder / FINGERPRINTS.file_name
-    return UserError(f"{path}: about row {place} other clips than in {SCENES.file_name}; run ingest again")
+def _fingerprints(clips: Clips, folder: Path) -> Iterator[np.ndarray]:
+    """Fingerprints in the order of the file of scenes."""
+    ids = (clip_id for batch in clips.batches(["clip_id"]) for clip_id in batch.column(0).to_pylist())
+    rows = read_rows(FINGERPRINTS, folder, batch_rows=_BATCH_ROWS)
+    for place, (clip_id, row) in enumerate(zip_longest(ids, rows)):
+        if row is None or row["clip_id"] != clip_id:
+            path = folder / FINGERPRINTS.file_name
+            raise UserError(f"{path}: in row {place} another clip than in {SCENES.file_name}; run ingest again")
+        yield frames_of(row["frames"])
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,20 @@
 
 import re
 
+from hazardline.synthesize.agents import unknown_kinds
 from hazardline.synthesize.pair import Problem, QaPair, SceneRow
 from hazardline.tasks import (
     LOCALIZATION_TASKS,
     NEGATIVE_ANSWERS,
+    Task,
     format_interval,
     format_point,
     parse_interval,
     parse_point,
 )
 
+_TELL_OF_AGENTS: tuple[Task, ...] = ("crash_description", "cause_reasoning")
+"""Tasks that tell what happened; measures of prevention speak of road users in general."""
 _HALF_STEP_S = 0.05 + 1e-9
 """Answers have one decimal, so a time may lie this far outside the clip by rounding alone."""
 
@@ -41,6 +45,9 @@ def _positive_problem(pair: QaPair, scene: SceneRow) -> Problem | None:
         return "wrong_answer_form", f"expected 'Yes', got {pair.answer!r}"
     if pair.task in LOCALIZATION_TASKS:
         return _times_problem(pair, scene)
+    if pair.task in _TELL_OF_AGENTS and (unknown := unknown_kinds(pair.answer, scene["agents"])):
+        known = ", ".join(scene["agents"])
+        return "unknown_agent", f"{pair.answer!r} names {', '.join(unknown)}; the annotation knows {known}"
     return None
 
 

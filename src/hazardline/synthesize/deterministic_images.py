@@ -1,6 +1,16 @@
-"""The deterministic annotator of images: HazardNet's classification and HazardQA's questions, from exact truth."""
+"""The deterministic annotator of images: HazardNet's classification and HazardQA's questions, from exact truth.
 
-from hazardline.hazardnet import CLASSIFICATION, HAZARDNET_TASKS, format_classification, format_reply
+Of an image that has an annotated classification and no exact truth it writes that alone.
+"""
+
+from hazardline.hazardnet import (
+    CLASSIFICATION,
+    HAZARDNET_TASKS,
+    TOPICS,
+    format_classification,
+    format_reply,
+    parse_classification,
+)
 from hazardline.native import StillTruth
 from hazardline.synthesize.deterministic import NAME
 from hazardline.synthesize.hazard_qa import questions_of
@@ -27,7 +37,7 @@ def annotate(scene: SceneRow, split: str, prompts: PromptSet) -> Annotation:
         At most six pairs; what could not be asked, each with the reason.
     """
     if scene["still"] is None:
-        return Annotation([], [(task, NO_TRUTH) for task in HAZARDNET_TASKS])
+        return _annotated(scene, split, prompts)
     truth = StillTruth.parse_json(scene["still"], f"scenes row {scene['clip_id']}, column still")
     hazard = assess(truth)
     asked, unasked = questions_of(scene["clip_id"], Seen.of(truth, scene["weather"], scene["light"]))
@@ -40,20 +50,35 @@ def annotate(scene: SceneRow, split: str, prompts: PromptSet) -> Annotation:
     else:
         texts.append((CLASSIFICATION, prompts.questions[CLASSIFICATION], classification(scene_class, hazard)))
     pairs = [
-        QaPair(
-            qa_id=qa_id(scene["clip_id"], task),
-            clip_id=scene["clip_id"],
-            split=split,
-            task=task,
-            question=question,
-            answer=answer,
-            is_positive=hazard is not None,
-            annotator=NAME,
-            prompt_version=prompts.version,
-        )
-        for task, question, answer in texts
+        _pair(scene, split, prompts, task, question, answer, hazard is not None) for task, question, answer in texts
     ]
     return Annotation(pairs, unasked)
+
+
+def _annotated(scene: SceneRow, split: str, prompts: PromptSet) -> Annotation:
+    """An image without exact truth: its annotated classification, where it has one."""
+    values = parse_classification(scene["classification"] or "")
+    if values is None:
+        return Annotation([], [(task, NO_TRUTH) for task in HAZARDNET_TASKS])
+    question, is_risk = prompts.questions[CLASSIFICATION], values["IsThereRisk"] == "Yes"
+    pair = _pair(scene, split, prompts, CLASSIFICATION, question, format_classification(values), is_risk)
+    return Annotation([pair], [(task, NO_TRUTH) for task in TOPICS])
+
+
+def _pair(
+    scene: SceneRow, split: str, prompts: PromptSet, task: Task, question: str, answer: str, is_positive: bool
+) -> QaPair:
+    return QaPair(
+        qa_id=qa_id(scene["clip_id"], task),
+        clip_id=scene["clip_id"],
+        split=split,
+        task=task,
+        question=question,
+        answer=answer,
+        is_positive=is_positive,
+        annotator=NAME,
+        prompt_version=prompts.version,
+    )
 
 
 def classification(scene_class: str, hazard: Hazard | None) -> str:

@@ -11,18 +11,44 @@ from hazardline.hazardnet import (
     reasoning_of,
 )
 from hazardline.native import StillTruth
+from hazardline.synthesize.agents import unknown_kinds
 from hazardline.synthesize.hazard_rules import NOT_APPLICABLE, assess
 from hazardline.synthesize.pair import Problem, QaPair, SceneRow
 
 
 def hazard_problem(pair: QaPair, scene: SceneRow) -> Problem | None:
     """What is wrong with a pair of one of HazardNet's tasks."""
+    is_risk = risk_known(scene)
+    if is_risk is not None and pair.is_positive != is_risk:
+        return "wrong_sign", f"is_positive is {pair.is_positive}, the rules find a risk: {is_risk}"
+    problem = _classification_problem(pair) if pair.task == CLASSIFICATION else _topic_problem(pair)
+    return problem or _agent_problem(pair, scene)
+
+
+def risk_known(scene: SceneRow) -> bool | None:
+    """Whether an image shows a risk, by its exact truth or its annotation; None where neither says so."""
     if scene["still"] is not None:
-        truth = StillTruth.parse_json(scene["still"], f"scenes row {scene['clip_id']}, column still")
-        is_risk = assess(truth) is not None
-        if pair.is_positive != is_risk:
-            return "wrong_sign", f"is_positive is {pair.is_positive}, the rules find a risk: {is_risk}"
-    return _classification_problem(pair) if pair.task == CLASSIFICATION else _topic_problem(pair)
+        return assess(_truth(scene)) is not None
+    values = parse_classification(scene["classification"] or "")
+    return None if values is None else values["IsThereRisk"] == "Yes"
+
+
+def _truth(scene: SceneRow) -> StillTruth:
+    return StillTruth.parse_json(scene["still"], f"scenes row {scene['clip_id']}, column still")
+
+
+def _agent_problem(pair: QaPair, scene: SceneRow) -> Problem | None:
+    """A topic's reply names a road user that the exact truth lacks.
+
+    Images without it are not checked: an annotator names the road user that the risk comes from, and no other.
+    """
+    if scene["still"] is None or pair.task == CLASSIFICATION:
+        return None
+    agents = [*(item.kind for item in _truth(scene).objects), *scene["agents"]]
+    unknown = unknown_kinds(pair.answer, agents)
+    if unknown:
+        return "unknown_agent", f"{pair.answer!r} names {', '.join(unknown)}; the image shows {', '.join(agents)}"
+    return None
 
 
 def _classification_problem(pair: QaPair) -> Problem | None:

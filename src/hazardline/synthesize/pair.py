@@ -27,6 +27,12 @@ Reason = Literal[
     "answer_in_question",
     "inconsistent_classification",
     "too_many_topics",
+    "unknown_agent",
+    "contradiction",
+    "near_duplicate",
+    "not_english",
+    "too_long",
+    "too_short",
 ]
 """Why a pair is refused."""
 Problem = tuple[Reason, str]
@@ -47,13 +53,41 @@ class QaPair:
     annotator: str
     prompt_version: str
 
+    def row(self) -> dict[str, Any]:
+        """The row (`dataclasses.asdict` copies deeply, which costs more than all the rest of a pair's way)."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What an annotator is given of a clip: its row of the scenes table, and its split."""
+
+    scene: SceneRow
+    split: str
+
+    @property
+    def clip_id(self) -> str:
+        """The clip's id."""
+        value: str = self.scene["clip_id"]
+        return value
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an annotator gave no answer about a clip in the end: a fixed word, what was found, attempts made."""
+
+    reason: str
+    detail: str
+    num_attempts: int
+
 
 @dataclass(frozen=True)
 class Annotation:
-    """The pairs of one clip, and the reason for each task that the clip could not be asked."""
+    """The pairs of one clip, the reason for each task that it could not be asked, and what went wrong, if it did."""
 
     pairs: list[QaPair]
     unasked: list[tuple[Task, str]] = field(default_factory=list)
+    failure: Failure | None = None
 
 
 def qa_id(clip_id: str, task: Task) -> str:

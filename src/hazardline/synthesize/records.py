@@ -35,7 +35,7 @@ class Record(Document):
         human = {"from": "human", "value": VIDEO_TAG + pair.question}
         gpt = {"from": "gpt", "value": pair.answer}
         value = {"video": [scene["video_uri"]], "conversations": [human, gpt], "source": scene["source"]}
-        return cls.parse(value, pair.qa_id)
+        return cls.model_validate(value)
 
     @property
     def question(self) -> str:

@@ -1,16 +1,22 @@
 """What a pair must satisfy whoever wrote it; every pair that does not is kept apart with its reason."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hazardline.errors import UserError
-from hazardline.hazardnet import TOPICS, TOPICS_PER_IMAGE
+from hazardline.errors import RefusedOutputError
+from hazardline.hazardnet import TOPICS, TOPICS_PER_IMAGE, final_answer, reasoning_of
 from hazardline.suites import CRASHCHAT, HAZARDNET, suite_of
+from hazardline.synthesize.clip_rules import contradiction, near_duplicate
+from hazardline.synthesize.config import ValidationRules
 from hazardline.synthesize.crash_pairs import crash_problem
 from hazardline.synthesize.hazard_pairs import hazard_problem
 from hazardline.synthesize.pair import Problem, QaPair, Reason, SceneRow, qa_id
-from hazardline.tasks import PromptSet
+from hazardline.synthesize.wording import is_english, words
+from hazardline.tasks import NEGATIVE_ANSWERS, TEXT_TASKS, PromptSet, Task
+
+PUBLISHED = "published"
+"""The annotator whose questions are the data set's own and need not be those of the prompt version."""
 
 
 @dataclass(frozen=True)
@@ -24,60 +30,85 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Validation:
-    """The pairs in their order, parted in two."""
+    """The pairs of a clip in their order, parted in two."""
 
     accepted: list[QaPair]
     rejected: list[Rejected]
 
+
+class Refusals:
+    """Counts of accepted and rejected pairs, and the first case of each reason."""
+
+    def __init__(self) -> None:
+        """Nothing has been counted yet."""
+        self.num_accepted = 0
+        self.counts: Counter[Reason] = Counter()
+        self.first: dict[Reason, Rejected] = {}
+
+    def add(self, checked: Validation) -> None:
+        """Count a clip's pairs."""
+        self.num_accepted += len(checked.accepted)
+        for item in checked.rejected:
+            self.counts[item.reason] += 1
+            self.first.setdefault(item.reason, item)
+
+    @property
+    def num_rejected(self) -> int:
+        """Rejected pairs."""
+        return self.counts.total()
+
     @property
     def rejected_share(self) -> float:
         """Rejected pairs over all pairs; 0 where there are none."""
-        total = len(self.accepted) + len(self.rejected)
-        return len(self.rejected) / total if total else 0.0
+        total = self.num_accepted + self.num_rejected
+        return self.num_rejected / total if total else 0.0
 
     def check_limit(self, max_rejected_share: float) -> None:
         """Refuse a set of which too much was rejected.
 
         Raises:
-            UserError: with the counts by reason and the first case of each.
+            RefusedOutputError: with the counts by reason and the first case of each.
         """
         if self.rejected_share <= max_rejected_share:
             return
-        cases = {item.reason: item for item in reversed(self.rejected)}
         lines = [
-            f"  {reason}: {sum(item.reason == reason for item in self.rejected)}, "
-            f"first {cases[reason].pair.qa_id}: {cases[reason].detail}"
-            for reason in sorted(cases)
+            f"  {reason}: {count}, first {self.first[reason].pair.qa_id}: {self.first[reason].detail}"
+            for reason, count in sorted(self.counts.items())
         ]
-        total = len(self.accepted) + len(self.rejected)
-        raise UserError(
-            f"synthesize: {len(self.rejected)} of {total} question-answer pairs were rejected "
-            f"({self.rejected_share:.1%}), the recipe allows {max_rejected_share:.1%} (max_rejected_share); "
+        raise RefusedOutputError(
+            f"synthesize: {self.num_rejected} of {self.num_accepted + self.num_rejected} question-answer pairs were "
+            f"rejected ({self.rejected_share:.1%}), the recipe allows {max_rejected_share:.1%} (max_rejected_share); "
             "correct the annotations or raise the limit\n" + "\n".join(lines)
         )
 
 
-def validate(pairs: Sequence[QaPair], scenes: Mapping[str, SceneRow], prompts: PromptSet) -> Validation:
-    """Check every pair against its clip, its questions and the other pairs.
+def validate(pairs: Sequence[QaPair], scene: SceneRow, prompts: PromptSet, rules: ValidationRules) -> Validation:
+    """Check every pair of a clip against the clip, its questions and the other pairs.
 
     Args:
-        pairs: in the order in which they were written; of two with one id the second is the duplicate.
-        scenes: scenes rows by clip_id.
+        pairs: of one clip, in the order in which they were written; of two with one id the second is the duplicate.
+        scene: the clip's row of the scenes table.
         prompts: the version that the pairs claim.
+        rules: limits, and what is checked.
     """
     accepted: list[QaPair] = []
     rejected: list[Rejected] = []
-    seen: set[str] = set()
-    topics: Counter[str] = Counter()
+    by_task: dict[Task, QaPair] = {}
     for pair in pairs:
-        problem = _problem(pair, scenes.get(pair.clip_id), prompts)
+        by_task.setdefault(pair.task, pair)
+    seen: set[str] = set()
+    num_topics = 0
+    for pair in pairs:
+        problem = _problem(pair, scene, prompts) or _wording_problem(pair, prompts, rules)
+        problem = problem or contradiction(pair, by_task)
         if problem is None and pair.qa_id in seen:
             problem = ("duplicate", f"{pair.qa_id} was given before")
         seen.add(pair.qa_id)
         if problem is None and pair.task in TOPICS:
-            topics[pair.clip_id] += 1
-            if topics[pair.clip_id] > TOPICS_PER_IMAGE:
+            num_topics += 1
+            if num_topics > TOPICS_PER_IMAGE:
                 problem = ("too_many_topics", f"an image is asked {TOPICS_PER_IMAGE} topics of HazardQA")
+        problem = problem or near_duplicate(pair, accepted, rules.max_similarity)
         if problem is None:
             accepted.append(pair)
         else:
@@ -85,15 +116,16 @@ def validate(pairs: Sequence[QaPair], scenes: Mapping[str, SceneRow], prompts: P
     return Validation(accepted, rejected)
 
 
-def _problem(pair: QaPair, scene: SceneRow | None, prompts: PromptSet) -> Problem | None:
-    if scene is None:
-        return "unknown_clip", f"clip {pair.clip_id} is not in the scenes table"
+def _problem(pair: QaPair, scene: SceneRow, prompts: PromptSet) -> Problem | None:
+    if pair.clip_id != scene["clip_id"]:
+        return "unknown_clip", f"a pair of clip {pair.clip_id} was given for {scene['clip_id']}"
     suite = suite_of(prompts.version)
     if pair.task not in suite.tasks:
         return "unknown_task", f"task {pair.task}; known: {', '.join(suite.tasks)}"
     if pair.qa_id != qa_id(pair.clip_id, pair.task):
         return "wrong_id", f"expected {qa_id(pair.clip_id, pair.task)}"
-    if pair.prompt_version != prompts.version or pair.question != prompts.questions.get(pair.task, pair.question):
+    fixed = pair.question if pair.annotator == PUBLISHED else prompts.questions.get(pair.task, pair.question)
+    if pair.prompt_version != prompts.version or pair.question != fixed:
         return "wrong_question", f"not the question of {prompts.version} for {pair.task}"
     if not pair.question.strip():
         return "empty_question", "the question is empty"
@@ -107,3 +139,31 @@ _CHECKS: dict[str, Callable[[QaPair, SceneRow], Problem | None]] = {
     HAZARDNET.name: hazard_problem,
 }
 """What holds for the pairs of each suite beyond what holds for all."""
+
+
+def _wording_problem(pair: QaPair, prompts: PromptSet, rules: ValidationRules) -> Problem | None:
+    """Language and length of what an annotator put into its own words."""
+    if pair.task not in (*TEXT_TASKS, *TOPICS) or pair.answer == NEGATIVE_ANSWERS.get(pair.task):
+        return None
+    texts = [pair.question, reasoning_of(pair.answer)] if pair.task in TOPICS else [pair.answer]
+    if rules.language == "en" and (odd := next((text for text in texts if not is_english(text)), None)):
+        return "not_english", f"{odd[:200]!r}"
+    return _length_problem(pair, rules)
+
+
+def _length_problem(pair: QaPair, rules: ValidationRules) -> Problem | None:
+    """A topic's question, reasoning and final answer each have limits of their own."""
+    limits = [(pair.answer, rules.min_words, rules.limit(pair.task))]
+    if pair.task in TOPICS:
+        limits += [
+            (pair.question, rules.min_question_words, rules.max_question_words),
+            (reasoning_of(pair.answer), rules.min_words, rules.limit(pair.task)),
+            (final_answer(pair.answer), 1, rules.limit(pair.task)),
+        ]
+    for text, least, most in limits:
+        num_words = len(words(text))
+        if num_words > most:
+            return "too_long", f"{num_words} words where {most} are allowed: {text[:100]!r}"
+        if num_words < least:
+            return "too_short", f"{num_words} words where {least} is the least: {text!r}"
+    return None

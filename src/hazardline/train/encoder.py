@@ -12,7 +12,7 @@ from hazardline.train.features import ClipFeatures, EncodingJob, Features, Varia
 from hazardline.video import VideoError
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from hazardline.vlm.model import encode, load_base
-from hazardline.vlm.pixels import Frames, frames_to_patches, read_frames
+from hazardline.vlm.pixels import SeenFrames, frames_to_patches, read_seen
 
 FRAMES_PER_BATCH = 32
 
@@ -30,22 +30,22 @@ class Encoder:
         self._model = model.to(self._device)
 
     @torch.inference_mode()
-    def encode(self, frames: Frames, variant: Variant) -> Features:
+    def encode(self, seen: SeenFrames, variant: Variant) -> Features:
         """Features of a decoded clip: fp16 (frames, tokens of a frame, width).
 
         Args:
-            frames: uint8 (T, height, width, 3) at the layout's motion rate.
+            seen: what the layout looks at in this variant, or more.
             variant: phase and mirroring.
 
         Raises:
             UserError: a feature is beyond what fp16 holds.
         """
-        indices = self.layout.sample(len(frames), variant.phase)
-        seen = frames[:, :, ::-1] if variant.is_mirrored else frames
+        indices = self.layout.sample(seen.num_frames, variant.phase)
+        frames = seen.pixels[:, :, ::-1] if variant.is_mirrored else seen.pixels
         parts = []
         for start in range(0, len(indices), FRAMES_PER_BATCH):
             chosen = indices[start : start + FRAMES_PER_BATCH]
-            patches = torch.from_numpy(frames_to_patches(seen, self.layout, chosen)).to(self._device)
+            patches = torch.from_numpy(frames_to_patches(frames, self.layout, chosen, seen.numbers)).to(self._device)
             with torch.autocast(self._device.type, torch.bfloat16):
                 states = encode(self._model, patches, self.layout.grid, self.layout.merge)
             half = states.to("cpu", torch.float16)
@@ -61,15 +61,15 @@ def encode_one(encoder: Encoder, job: EncodingJob, folder: Path) -> tuple[str, C
     if not clip.video.is_file() or sha256_file(clip.video) != clip.sha256:
         raise UserError(f"{clip.video}: missing, or changed since ingest read it as {clip.clip_id}; run ingest again")
     try:
-        frames = read_frames(clip.video, encoder.layout)
+        wanted = [variant for variant in clip.variants if variant.name in job.keys]
+        seen = read_seen(clip.video, encoder.layout, [variant.phase for variant in wanted])
     except VideoError as error:
         raise UserError(f"{clip.video}: clip {clip.clip_id} cannot be decoded ({error}); run ingest again") from None
     files = {
-        variant.name: write_features(folder, job.keys[variant.name], encoder.encode(frames, variant))
-        for variant in clip.variants
-        if variant.name in job.keys
+        variant.name: write_features(folder, job.keys[variant.name], encoder.encode(seen, variant))
+        for variant in wanted
     }
-    return clip.clip_id, ClipFeatures(sha256=clip.sha256, num_decoded=len(frames), files=files)
+    return clip.clip_id, ClipFeatures(sha256=clip.sha256, num_decoded=seen.num_frames, files=files)
 
 
 class VisitEncoder:
@@ -86,7 +86,7 @@ class VisitEncoder:
             self._encoder = Encoder(self._base)
         path = self._videos[clip_id]
         try:
-            return self._encoder.encode(read_frames(path, self._encoder.layout), variant)
+            return self._encoder.encode(read_seen(path, self._encoder.layout, (variant.phase,)), variant)
         except (OSError, VideoError) as error:
             raise UserError(f"{path}: clip {clip_id} cannot be decoded ({error}); run ingest again") from None
 

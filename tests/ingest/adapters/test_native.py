@@ -29,7 +29,7 @@ NATIVE = SourceConfig()
 
 def _select(root: Path) -> tuple[list[str], dict[str, str]]:
     found, problems = select(root, NATIVE)
-    return [candidate.clip_id for candidate, _ in found], {p.clip_id: p.reason for p in problems}
+    return [candidate.clip_id for candidate in found], {p.clip_id: p.reason for p in problems}
 
 
 def test_all_annotations_reach_the_scene(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_ids_are_unique_and_printable(tmp_path: Path) -> None:
     write_clip(tmp_path / "b.mp4", moving_pictures(1, 5))
     write_manifest(tmp_path, [clip("a", "a.mp4"), clip("a", "b.mp4"), clip("x\ny", "b.mp4"), clip(" z", "b.mp4")])
     found, problems = select(tmp_path, NATIVE)
-    assert [candidate.video for candidate, _ in found] == ["a.mp4"]
+    assert [candidate.video for candidate in found] == ["a.mp4"]
     assert [p.reason for p in problems] == ["duplicate_id", "bad_annotation", "bad_annotation"]
     assert "manifest.jsonl line 1" in problems[0].detail
 
@@ -176,7 +176,7 @@ def test_bad_lines_are_named_by_their_number(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", moving_pictures(0, 5))
     write_manifest(tmp_path, ["", *BAD_LINES, clip("good", "a.mp4"), "  "])
     found, problems = select(tmp_path, NATIVE)
-    assert [candidate.clip_id for candidate, _ in found] == ["good"]
+    assert [candidate.clip_id for candidate in found] == ["good"]
     assert [p.reason for p in problems] == ["bad_annotation"] * len(BAD_LINES)
     for number, row in enumerate(problems, 2):
         assert row.detail.startswith(f"manifest.jsonl line {number}:") and len(row.detail) <= 400
@@ -195,7 +195,7 @@ def test_an_endless_line_is_skipped_in_pieces(tmp_path: Path, monkeypatch: pytes
     write_clip(tmp_path / "a.mp4", moving_pictures(0, 5))
     write_manifest(tmp_path, ["x" * 10_000, clip("a", "a.mp4"), "y" * 999])
     found, problems = select(tmp_path, NATIVE)
-    assert [candidate.clip_id for candidate, _ in found] == ["a"]
+    assert [candidate.clip_id for candidate in found] == ["a"]
     assert [p.clip_id for p in problems] == ["manifest.jsonl line 1", "manifest.jsonl line 3"]
 
 

@@ -42,7 +42,7 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
 def test_rows_that_cannot_be_understood(tmp_path: Path) -> None:
     rows = ["one,1,1,1", "1,soon,1,1", "2,1,1,maybe", "3,,,1", "4,1.0,,0", "5", "6,inf,,1", "7,,,0", "007,,,0", "8,,,0"]
     found, problems = select(_challenge(tmp_path, "\n".join([HEADER, *rows]), (7,)), NEXAR)
-    assert [candidate.clip_id for candidate, _ in found] == ["nexar-00007"]
+    assert [candidate.clip_id for candidate in found] == ["nexar-00007"]
     assert [(p.clip_id, p.reason) for p in problems] == [
         ("train.csv row 2", "bad_annotation"),
         ("nexar-00001", "bad_annotation"),

@@ -73,18 +73,19 @@ def _log_odds(given: Mapping[Task, Answer]) -> float:
 
 
 def filmstrip(clip: Clip, given: Mapping[Task, Answer]) -> Filmstrip:
-    """Decode a clip and put its strip together."""
-    frames = video.decode(clip.video, _RATE_HZ, FRAME_WIDTH_PX, FRAME_HEIGHT_PX)
+    """Put a clip's strip together; only its frames are decoded."""
+    num_frames = video.probe(clip.video).num_samples(_RATE_HZ)
     # each frame stands in the middle of the time that its place on the axis below it covers
-    chosen = ((np.arange(NUM_FRAMES) + 0.5) / NUM_FRAMES * len(frames)).astype(int)
-    length_s = max(clip.duration_s, len(frames) / _RATE_HZ)
+    chosen = ((np.arange(NUM_FRAMES) + 0.5) / NUM_FRAMES * num_frames).astype(int)
+    frames = video.at(clip.video, [index / _RATE_HZ for index in chosen], FRAME_WIDTH_PX, FRAME_HEIGHT_PX)
+    length_s = max(clip.duration_s, num_frames / _RATE_HZ)
     headline = f"{clip.clip_id} · {clip.label.replace('_', ' ')} · {clip.scenario} · log-odds {_log_odds(given):+.2f}"
     if "crash_localization" in clip.references:
         headline += f" · IoU end to end {_iou(clip, given):.2f}"
     return Filmstrip(
         clip=clip,
         headline=headline,
-        image=jpeg_uri(np.concatenate(list(frames[chosen]), axis=1)),
+        image=jpeg_uri(np.concatenate(list(frames), axis=1)),
         times=[f"{index / _RATE_HZ:.1f} s" for index in chosen],
         bars=_bars(clip, given, length_s),
         answers=[

@@ -68,7 +68,8 @@ def render(template: str, data: ReportData, rows: Sequence[Row], counted: str, *
         models=MODELS,
         counted=counted,
         counts=sorted(evaluation.counts.items()),
-        leakage=tables(data.leakage, "leakage audit"),
+        findings=[] if data.leakage is None else finding_rows(data.leakage.get("findings", [])),
+        leakage=tables(_without_findings(data.leakage), "leakage audit"),
         loss_chart=charts.loss_chart(curves) if (curves := loss_curves(data.training)) else "",
         **own,
     )
@@ -127,6 +128,15 @@ def identity_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
 def slice_chart(evaluation: Evaluation, metric: str) -> str:
     """One sliced metric of the candidate."""
     return charts.slice_chart(metric, evaluation.slices, evaluation.metrics.get("candidate", {}).get(metric))
+
+
+def finding_rows(findings: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """Findings of the leakage audit as severity, name, sentence and remedy, in their order: the gravest first."""
+    return [(item["severity"], item["name"].replace("_", " "), item["sentence"], item["remedy"]) for item in findings]
+
+
+def _without_findings(leakage: dict[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (leakage or {}).items() if key != "findings"}
 
 
 def tables(value: Any, name: str) -> list[tuple[str, list[str], list[list[str]]]]:

@@ -53,6 +53,7 @@ def _candidate(origin: str, line: bytes | None) -> Candidate | Problem:
         recording_id=clip.recording_id,
         channel_id=clip.channel_id,
         location=clip.location,
+        published_split=clip.published_split,
         scenario=clip.scenario,
         weather=clip.weather,
         light=clip.light,

@@ -6,21 +6,19 @@ weather, scene). A positive is a collision or a near collision and the data set 
 crashes, and the times as its first sign and its beginning. The end of a crash is not annotated.
 """
 
-import csv
-import math
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hazardline.errors import UserError
 from hazardline.ingest.adapter import Candidate, Problem, shorten
 from hazardline.ingest.config import SourceConfig
-from hazardline.ingest.lines import read_lines
 from hazardline.ingest.place import Place
+from hazardline.ingest.rows import read_rows, seconds, whole_number
 from hazardline.native import Label, Light, Scene, Times, Weather
 
 _CHALLENGE = "train.csv"
 _HUB = ("train/positive/metadata.csv", "train/negative/metadata.csv")
+_WHAT = "a table of Nexar's"
 _ID_LENGTH = 5
 _WEATHER: Mapping[str, Weather] = {"clear": "sunny", "rain": "rainy", "snow": "snowy", "fog": "foggy"}
 _LIGHT: Mapping[str, Light] = {"normal": "day", "bright": "day", "dark": "night"}
@@ -48,13 +46,13 @@ class NexarAdapter:
 
     def _challenge(self, path: Path) -> Iterator[Candidate | Problem]:
         needed = ("id", "time_of_event", "time_of_alert", "target")
-        for origin, row in _rows(path, _CHALLENGE, needed):
-            number = _whole_number(row["id"])
+        for origin, row in read_rows(path, _CHALLENGE, needed, _WHAT):
+            number = whole_number(row["id"])
             if number is None:
                 yield Problem(origin, "", "bad_annotation", shorten(f"{origin}: id {row['id']!r} is not a number"))
                 continue
             stem = number.zfill(_ID_LENGTH)  # a spreadsheet turns 00822 into 822, a data frame into 822.0
-            target = _whole_number(row["target"])
+            target = whole_number(row["target"])
             if target not in ("0", "1"):
                 detail = shorten(f"{origin}: target {row['target']!r} is neither 0 nor 1")
                 yield Problem(f"nexar-{stem}", f"train/{stem}.mp4", "bad_annotation", detail)
@@ -63,7 +61,7 @@ class NexarAdapter:
 
     def _hub(self, name: str, path: Path) -> Iterator[Candidate | Problem]:
         folder = name.rsplit("/", 1)[0]
-        for origin, row in _rows(path, name, ("file_name", "time_of_event", "time_of_alert")):
+        for origin, row in read_rows(path, name, ("file_name", "time_of_event", "time_of_alert"), _WHAT):
             if not row["file_name"]:
                 yield Problem(origin, "", "bad_annotation", f"{origin}: file_name is empty")
                 continue
@@ -71,49 +69,11 @@ class NexarAdapter:
             yield _candidate(origin, stem, f"{folder}/{row['file_name']}", folder.endswith("positive"), row)
 
 
-def _rows(path: Path, name: str, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Rows by column name, every value stripped and absent ones empty."""
-    texts = (
-        "" if line is None else line.decode("utf-8", "replace") for _, line in read_lines(path, "a table of Nexar's")
-    )
-    reader = csv.DictReader(texts, skipinitialspace=True)
-    try:
-        columns = [column.strip() for column in reader.fieldnames or ()]
-        missing = [column for column in needed if column not in columns]
-        if missing:
-            raise UserError(f"{path}: no column {', '.join(missing)}; found {shorten(', '.join(columns)) or 'nothing'}")
-        reader.fieldnames = columns
-        for row in reader:
-            values = {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
-            yield f"{name} row {reader.line_num}", {column: values.get(column, "") for column in columns}
-    except csv.Error as error:
-        raise UserError(f"{path}: not a table with commas ({error})") from None
-
-
-def _whole_number(text: str) -> str | None:
-    match = re.fullmatch(r"(\d{1,12})(?:\.0*)?", text, re.ASCII)
-    return match[1] if match else None
-
-
-def _seconds(text: str) -> float | None:
-    """Seconds, None for an empty field.
-
-    Raises:
-        ValueError: neither.
-    """
-    if text.lower() in ("", "nan", "none", "null"):
-        return None
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
 def _candidate(origin: str, stem: str, video: str, positive: bool, row: Mapping[str, str]) -> Candidate | Problem:
     clip_id = f"nexar-{stem}"
     label: Label = "crash" if positive else "normal"
     try:
-        event_s, alert_s = _seconds(row["time_of_event"]), _seconds(row["time_of_alert"])
+        event_s, alert_s = seconds(row["time_of_event"]), seconds(row["time_of_alert"])
     except ValueError as error:
         return Problem(clip_id, video, "bad_annotation", shorten(f"{origin}: not a time in seconds: {error}"))
     if positive and event_s is None:

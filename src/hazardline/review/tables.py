@@ -1,0 +1,45 @@
+"""The tables of a review that nothing else reads; marks stand in `hazardline.tables`."""
+
+import pyarrow as pa
+
+from hazardline.tables import Table
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+DECISIONS = Table(
+    "decisions@1",
+    "decisions.parquet",
+    pa.schema(
+        [
+            _required("clip_id", pa.string()),
+            _required("task", pa.string()),
+            _required("reviewer", pa.string()),
+            _required("decision", pa.string()),  # correct | wrong | unclear | added
+            pa.field("answer", pa.string()),  # what was under review; null where the clip was not asked the task
+            pa.field("corrected_answer", pa.string()),
+            pa.field("start_s", pa.float64()),  # of a localization: what the reviewer marked
+            pa.field("end_s", pa.float64()),
+            pa.field("lead_time_s", pa.float64()),  # the reviewer's time for the whole clip
+            pa.field("created", pa.string()),  # ISO 8601, as Label Studio writes it
+        ]
+    ),
+)
+"""What one reviewer says of one answer, a row each; `added`: something marked that the annotation does not have."""
+
+REVIEW_PROBLEMS = Table(
+    "review_problems@1",
+    "problems.parquet",
+    pa.schema(
+        [
+            _required("origin", pa.string()),  # file and place in it
+            pa.field("clip_id", pa.string()),
+            pa.field("reviewer", pa.string()),
+            _required("reason", pa.string()),
+            _required("detail", pa.string()),
+        ]
+    ),
+)
+"""Something in an export that was not used, or not as it stands, with the reason (a fixed word)."""

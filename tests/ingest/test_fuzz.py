@@ -1,0 +1,111 @@
+"""Thousands of damaged inputs: no traceback, no hang, no memory without bound, and nothing lost without a reason.
+
+More of the same: HAZARDLINE_TEST_FUZZ=10 takes ten times as many.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from hazardline.progress import SilentReporter
+from hazardline.simulate.config import SimulateConfig
+from hazardline.simulate.layouts.registry import WRITERS
+from hazardline.simulate.stage import run
+from tests.ingest.test_frame_folder import write_frames
+from tests.video_files import moving_pictures, write_clip
+
+TIMES = int(os.environ.get("HAZARDLINE_TEST_FUZZ", "1"))
+NUM_ANNOTATIONS = 200 * TIMES
+"""For each data set."""
+NUM_MEDIA = 1000 * TIMES
+MAX_MB = 2048
+MAX_S = 10
+VIDEOS = SimulateConfig(num_pairs=5, num_normal=4, min_clip_s=5.0, max_clip_s=6.0, width_px=96, height_px=64, seed=5)
+IMAGES = SimulateConfig(media="image", num_pairs=4, num_normal=8, width_px=96, height_px=64, seed=5)
+SOURCES = ("nexar", "mm_au", "dada2000", "ccd", "dota", "badas", "drama", "d2_city", "crashchat", "hazardqa")
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folders = {}
+    for name, config in (("videos", VIDEOS), ("images", IMAGES)):
+        folders[name] = tmp_path_factory.mktemp(name)
+        run(config, {}, folders[name], SilentReporter())
+    return folders
+
+
+def _run(program: str, *arguments: object) -> dict[str, Any]:
+    command = [sys.executable, str(Path(__file__).with_name(program)), *(str(argument) for argument in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900 * TIMES)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert not found["failures"], found["failures"][:3]
+    assert found["slowest_s"] < MAX_S and found["peak_mb"] < MAX_MB
+    return found
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_damaged_annotations(source: str, simulated: dict[str, Path], tmp_path: Path) -> None:
+    WRITERS[source](simulated["images" if source in ("drama", "hazardqa") else "videos"], tmp_path)
+    found = _run("fuzz_annotations.py", source, tmp_path, 0, NUM_ANNOTATIONS)
+    outcomes = Counter(found["outcomes"])
+    assert outcomes.total() == NUM_ANNOTATIONS
+    assert outcomes["refused"] + outcomes["with problems"] > NUM_ANNOTATIONS / 10, "the damage does nothing"
+
+
+def test_damaged_videos_and_images(tmp_path: Path) -> None:
+    media, work = tmp_path / "media", tmp_path / "work"
+    work.mkdir()
+    for number, name in enumerate(("a.mp4", "b.avi", "c.mkv", "d.mov", "e.ts")):
+        write_clip(media / name, moving_pictures(number, 12))
+    (picture,) = moving_pictures(3, 1)
+    Image.fromarray(picture).save(media / "g.png")
+    Image.fromarray(picture).save(media / "h.jpg")
+    found = _run("fuzz_media.py", media, work, 0, NUM_MEDIA)
+    outcomes = Counter(found["outcomes"])
+    assert outcomes.total() == NUM_MEDIA and outcomes["usable"] < 0.6 * NUM_MEDIA
+    assert outcomes["truncated"] and outcomes["unreadable"]
+
+
+def test_bombs(tmp_path: Path) -> None:
+    """Small files that promise to become huge, through the command."""
+    root = tmp_path / "bombs"
+    write_clip(root / "good.mp4", moving_pictures(0, 12))
+    for name, size in (("wide.png", (60_000, 60_000)), ("tall.png", (1, 200_000))):
+        Image.new("1", size).save(root / name)
+    data = bytearray((root / "good.mp4").read_bytes())
+    for box in (b"mvhd", b"mdhd", b"tkhd"):
+        at = data.index(box)
+        data[at + 16 : at + 24] = b"\x7f\xff\xff\xff" * 2
+    (root / "long.mp4").write_bytes(bytes(data))
+    at = data.index(b"avc1")
+    data[at + 28 : at + 32] = b"\xff\xff\xff\xff"
+    (root / "huge.mp4").write_bytes(bytes(data))
+    frames = write_frames(root / "frames", ".png", 3)
+    Image.new("1", (60_000, 60_000)).save(frames[1])
+    os.mkfifo(root / "pipe.mp4")
+    (root / "device.mp4").symlink_to("/dev/zero")
+    names = ("good.mp4", "wide.png", "tall.png", "long.mp4", "huge.mp4", "pipe.mp4", "device.mp4")
+    lines = [{"clip_id": name, "video": name, "label": "normal"} for name in names]
+    lines.append({"clip_id": "frames", "video": "frames", "label": "normal", "fps": 10})
+    (root / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    program = (
+        "import resource, sys; sys.argv = ['hazardline', 'ingest', '--root', sys.argv[1], '--out', sys.argv[2]]\n"
+        "from hazardline.cli.main import main\n"
+        "try: main()\n"
+        "finally: print(max(resource.getrusage(who).ru_maxrss for who in "
+        "(resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(root), str(tmp_path / "out")], capture_output=True, text=True, timeout=120
+    )
+    assert "Traceback" not in done.stderr
+    assert "6 of 8 clips cannot be used" in done.stderr, done.stderr
+    assert int(done.stdout.splitlines()[-1]) < MAX_MB
