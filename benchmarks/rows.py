@@ -75,7 +75,7 @@ def made_up_inspection(sha256: str) -> Any:
     colour = rng.random(14).round(6).tolist()
     features = ClipFeatures(colour, colour, rng.random(4).round(6).tolist())
     info = VideoInfo("h264", 1280, 720, 30.0, 1200, 40.0)
-    fingerprint = rng.integers(1, 1 << 64, (100, NUM_WORDS), np.uint64)
+    fingerprint = rng.integers(1, 1 << 64, (20, NUM_WORDS), np.uint64)  # of 8 s: that of 40 s has 6 kB a row
     return Inspection(int(sha256[:6], 16), info, fingerprint.astype("<u8").tobytes(), features)
 
 

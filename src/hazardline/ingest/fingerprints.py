@@ -39,6 +39,9 @@ _LEAST_SHARE = 0.5
 _LEAST_CHANGE = 0.5
 """Root mean square in grey levels under which nothing moved: the word is 0."""
 
+ROWS_PER_GROUP = 4096
+"""Clips that a writer holds: some kB each."""
+
 FINGERPRINTS = Table(
     "fingerprints@1",
     "fingerprints.parquet",

@@ -13,7 +13,7 @@ from hazardline.files import canonical_json
 from hazardline.ingest.adapter import PublishedPair
 from hazardline.ingest.config import SourceConfig
 from hazardline.ingest.features import FEATURES
-from hazardline.ingest.fingerprints import FINGERPRINTS
+from hazardline.ingest.fingerprints import FINGERPRINTS, ROWS_PER_GROUP
 from hazardline.ingest.inspection import Inspection
 from hazardline.ingest.judge import result_of
 from hazardline.ingest.known import KnownContents
@@ -26,14 +26,14 @@ from hazardline.tables import QUARANTINE, RECORDS, SCENES, TableWriter
 def write_tables(
     work: Work, known: KnownContents, out: Path, places: Sequence[tuple[Place, SourceConfig]], decoder: Decoder
 ) -> IngestReport:
-    """Write scenes, features, fingerprints, published pairs and quarantine; returns the report, which is not written yet."""
+    """Write all tables; returns the report, which is not written yet."""
     digest, total_s = hashlib.sha256(), 0.0
     scenarios: Counter[str] = Counter()
     labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with ExitStack() as stack:
         scenes = stack.enter_context(TableWriter(SCENES, out))
         features = stack.enter_context(TableWriter(FEATURES, out))
-        fingerprints = stack.enter_context(TableWriter(FINGERPRINTS, out))
+        fingerprints = stack.enter_context(TableWriter(FINGERPRINTS, out, ROWS_PER_GROUP))
         records = stack.enter_context(TableWriter(RECORDS, out))
         quarantine = stack.enter_context(TableWriter(QUARANTINE, out))
         for seen in work.usable():

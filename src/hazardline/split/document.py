@@ -49,7 +49,7 @@ class AuditedSample(Document):
 class LeakageReport(Document):
     """How the data was split, and what it gives away."""
 
-    version: Literal["leakage@2"] = "leakage@3"
+    version: Literal["leakage@2"] = "leakage@2"
     salt: str
     group_by: tuple[str, ...]
     """What kept clips together, beside near duplicates."""

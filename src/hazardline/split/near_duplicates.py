@@ -69,10 +69,13 @@ def _named(clips: Clips, found: Sequence["Link"]) -> list[Neighbours]:
     """Links by the ids of their clips."""
     rows = np.array([(link.first, link.second) for link in found], np.int64).reshape(-1, 2)
     ids = clips.ids.take(pa.array(clips.rows_of_file()[rows].ravel())).to_pylist()
-    return [
-        Neighbours(*sorted((ids[2 * k], ids[2 * k + 1])), link.distance, link.is_mirrored, link.offset_s)
-        for k, link in enumerate(found)
-    ]
+    named = []
+    for link, first, second in zip(found, ids[::2], ids[1::2], strict=True):
+        if first < second:
+            named.append(Neighbours(first, second, link.distance, link.is_mirrored, link.offset_s))
+        else:
+            named.append(Neighbours(second, first, link.distance, link.is_mirrored, -link.offset_s))
+    return named
 
 
 def _fingerprints(clips: Clips, folder: Path) -> Iterator[np.ndarray]:

@@ -69,7 +69,9 @@ def _tell(report: LeakageReport, reporter: Reporter) -> None:
         reporter.note(told(finding))
 
 
-def _report(data: SplitData, of_group: np.ndarray, audit: Audit, found: NearDuplicates, config: SplitConfig) -> LeakageReport:
+def _report(
+    data: SplitData, of_group: np.ndarray, audit: Audit, found: NearDuplicates, config: SplitConfig
+) -> LeakageReport:
     numbers = {finding.name: finding.numbers for finding in audit.findings}
     return LeakageReport(
         salt=config.salt,
