@@ -66,7 +66,6 @@ def scenes(num_clips: int) -> dict[str, Any]:
         "width_px": np.full(num_clips, 1280),
         "height_px": np.full(num_clips, 720),
         "codec": drawn("h264", "hevc"),
-        "perceptual_hashes": [[f"{h:016x}" for h in row] for row in rng.integers(0, 2**63, (num_clips, 5)).tolist()],
         "agents": [["car", "truck"]] * num_clips,
         "crash_start_s": duration / 2,
         "description": [f"The ego vehicle follows a car that brakes hard; clip {clip_id}." for clip_id in ids],

@@ -67,6 +67,7 @@ def without_videos() -> None:
 def made_up_inspection(sha256: str) -> Any:
     """A clip of 40 s that looks like no other."""
     from hazardline.ingest.features import ClipFeatures
+    from hazardline.ingest.fingerprints import NUM_WORDS
     from hazardline.ingest.inspection import Inspection
     from hazardline.video import VideoInfo
 
@@ -74,8 +75,8 @@ def made_up_inspection(sha256: str) -> Any:
     colour = rng.random(14).round(6).tolist()
     features = ClipFeatures(colour, colour, rng.random(4).round(6).tolist())
     info = VideoInfo("h264", 1280, 720, 30.0, 1200, 40.0)
-    hashes = [sha256[k : k + 16] for k in range(0, 48, 8)][:5]
-    return Inspection(int(sha256[:6], 16), info, hashes, features)
+    fingerprint = rng.integers(1, 1 << 64, (20, NUM_WORDS), np.uint64)  # of 8 s: that of 40 s has 6 kB a row
+    return Inspection(int(sha256[:6], 16), info, fingerprint.astype("<u8").tobytes(), features)
 
 
 def config_of(stage: str, annotations: Path) -> Document:

@@ -61,7 +61,6 @@ SCENES = Table(
             _required("width_px", pa.int64()),
             _required("height_px", pa.int64()),
             _required("codec", pa.string()),
-            _required("perceptual_hashes", pa.list_(pa.string())),  # hex, frames at 10, 30, 50, 70, 90 % of the clip
             pa.field("pre_crash_start_s", pa.float64()),
             pa.field("crash_start_s", pa.float64()),
             pa.field("crash_end_s", pa.float64()),

@@ -7,6 +7,7 @@ import numpy as np
 
 from hazardline.ingest.config import SourceConfig
 from hazardline.ingest.features import FEATURES
+from hazardline.ingest.fingerprints import FINGERPRINTS
 from hazardline.ingest.inspection import Inspection
 from hazardline.ingest.judge import result_of
 from hazardline.ingest.scene_rows import scene_row
@@ -20,16 +21,18 @@ TIMES = {"pre_crash_start_s": 1.6, "crash_start_s": 2.0, "crash_end_s": 2.6}
 def ingested(root: Path, out: Path) -> Path:
     """The tables of a native folder."""
     out.mkdir(parents=True)
-    scenes, features = [], []
+    scenes, features, fingerprints = [], [], []
     with books(root, SourceConfig()) as (work, known):
         for seen in work.usable():
             found = result_of(seen, known)
             assert isinstance(found, Inspection)
             scenes.append(scene_row(seen, found))
             features.append({"clip_id": scenes[-1]["clip_id"], **vars(found.features)})
+            fingerprints.append({"clip_id": scenes[-1]["clip_id"], "frames": found.fingerprint})
         assert list(work.problems()) == []
     write_table(SCENES, out, scenes)
     write_table(FEATURES, out, features)
+    write_table(FINGERPRINTS, out, fingerprints)
     return out
 
 

@@ -25,7 +25,7 @@ def scene(clip_id: str, label: str, video: Path) -> dict[str, object]:
     texts = ("sha256", "source", "scenario", "weather", "light", "scene", "codec")
     row.update({name: "unknown" for name in texts}, clip_id=clip_id, label=label, video_uri=str(video))
     row.update(size_bytes=1, num_frames=60, width_px=320, height_px=240, duration_s=6.0, fps=10.0)
-    return {**row, "perceptual_hashes": []}
+    return {**row, "agents": []}
 
 
 def question(clip_id: str, label: str, split: str) -> dict[str, object]:

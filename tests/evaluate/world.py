@@ -56,7 +56,6 @@ def scene_row(number: int, video: Path) -> dict[str, Any]:
         "width_px": 144,
         "height_px": 96,
         "codec": "h264",
-        "perceptual_hashes": ["00"],
         "pre_crash_start_s": start_s - 0.6 if is_crash else None,
         "crash_start_s": start_s if is_crash else None,
         "crash_end_s": start_s + 1.1 if is_crash else None,

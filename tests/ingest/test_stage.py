@@ -27,6 +27,7 @@ def test_the_acceptance_folder_with_a_generous_limit(tmp_path: Path) -> None:
     summary = stage.run(IngestConfig(root=str(root), max_quarantined_share=0.9), {}, out, reporter)
     assert sorted(p.name for p in out.iterdir()) == [
         "features.parquet",
+        "fingerprints.parquet",
         "ingest.json",
         "quarantine.parquet",
         "records.parquet",
@@ -79,7 +80,7 @@ def test_the_same_data_gives_the_same_bytes_wherever_it_lies(tmp_path: Path) -> 
     outs = [_out(tmp_path, name) for name in ("a", "b", "c")]
     first = stage.run(IngestConfig(num_workers=1), {"simulate": root}, outs[0], SilentReporter())
     stage.run(IngestConfig(num_workers=2), {"simulate": root}, outs[1], SilentReporter())
-    for name in ("scenes.parquet", "features.parquet", "quarantine.parquet", "ingest.json"):
+    for name in ("scenes.parquet", "features.parquet", "fingerprints.parquet", "quarantine.parquet", "ingest.json"):
         assert (outs[0] / name).read_bytes() == (outs[1] / name).read_bytes()
     shutil.move(root, tmp_path / "two")
     moved = stage.run(IngestConfig(root=str(tmp_path / "two")), {}, outs[2], SilentReporter())

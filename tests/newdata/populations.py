@@ -50,7 +50,6 @@ def clip(name: str, rng: np.random.Generator, rain: float = 0.2, **more: Any) ->
         "width_px": 144,
         "height_px": 96,
         "codec": "h264",
-        "perceptual_hashes": ["0" * 16] * 5,
         "agents": ["car"],
         **more,
     }

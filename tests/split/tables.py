@@ -1,12 +1,14 @@
 """Synthetic rows of the ingest stage's tables."""
 
 import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from hazardline.ingest.fingerprints import NUM_WORDS
 from hazardline.split.assign import SPLITS, Assignment, assign
 from hazardline.split.columns import Clips
 from hazardline.split.config import SplitConfig
@@ -17,7 +19,7 @@ from hazardline.tables import ASSIGNMENT
 
 
 def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
-    """A row of the scenes table; the perceptual hashes are random, and different for every id."""
+    """A row of the scenes table."""
     digest = hashlib.sha256(clip_id.encode()).hexdigest()
     row: dict[str, Any] = {
         "clip_id": clip_id,
@@ -43,7 +45,6 @@ def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
         "width_px": 144,
         "height_px": 96,
         "codec": "h264",
-        "perceptual_hashes": [hashlib.sha256(f"{clip_id}{k}".encode()).hexdigest()[:16] for k in range(5)],
         "pre_crash_start_s": None,
         "crash_start_s": 2.0 if label == "crash" else None,
         "crash_end_s": None,
@@ -58,9 +59,23 @@ def scene(clip_id: str, label: str = "normal", **more: Any) -> dict[str, Any]:
     return {**row, **more}
 
 
-def flip_bits(hashes: Sequence[str], num_bits: int) -> list[str]:
-    """Other hashes, so many bits away in every frame."""
-    return [f"{int(h, 16) ^ ((1 << num_bits) - 1):016x}" for h in hashes]
+def frames(seed: int, num_rows: int = 20) -> np.ndarray:
+    """A fingerprint (rows, 8) of random pictures with random motion."""
+    return np.random.default_rng(seed).integers(1, 1 << 64, (num_rows, NUM_WORDS), np.uint64)
+
+
+def with_flips(rows: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
+    """A fingerprint in which so many of the bits differ."""
+    flips = np.random.default_rng(seed).random((*rows.shape, 64)) < share
+    return rows ^ np.packbits(flips, axis=2, bitorder="little").view("<u8")[..., 0]
+
+
+def fingerprints(
+    scenes: Sequence[dict[str, Any]], known: Mapping[str, np.ndarray] | None = None
+) -> list[dict[str, Any]]:
+    """Rows of the table of fingerprints in the order of the scenes: random ones, but for the known."""
+    found = {row["clip_id"]: frames(zlib.crc32(row["clip_id"].encode())) for row in scenes} | dict(known or {})
+    return [{"clip_id": row["clip_id"], "frames": found[row["clip_id"]].astype("<u8").tobytes()} for row in scenes]
 
 
 def simulated(num_pairs: int, num_normal: int, seed: int = 0) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -1,12 +1,10 @@
 import random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hazardline.split import groups as groups_module
-from hazardline.split.groups import Neighbours, near_duplicates
-from tests.split.tables import flip_bits, grouped, scene
+from hazardline.split.groups import Neighbours
+from tests.split.tables import grouped, scene
 
 
 def test_pairs_recordings_and_neighbours_are_joined_through_chains() -> None:
@@ -54,29 +52,8 @@ def test_long_chains_become_one_group() -> None:
     assert set(grouped(scenes).values()) == {"c000"}
 
 
-def test_near_duplicates_agree_in_every_frame() -> None:
-    first = scene("a")
-    hashes = first["perceptual_hashes"]
-    same = scene("b", perceptual_hashes=list(hashes))
-    close = scene("c", perceptual_hashes=flip_bits(hashes, 6))
-    far = scene("d", perceptual_hashes=flip_bits(hashes, 7))
-    one_frame = scene("e", perceptual_hashes=[*hashes[:4], flip_bits(hashes, 20)[4]])
-    found = near_duplicates([close, far, first, same, one_frame], 6.0)
-    assert Neighbours("a", "b", 0.0) in found and Neighbours("a", "c", 6.0) in found
-    pairs = {(pair.first, pair.second) for pair in found}
-    assert ("a", "d") not in pairs and ("a", "e") not in pairs
-
-
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = scene("base")["perceptual_hashes"]
-    scenes = [scene(f"c{k:02}", perceptual_hashes=flip_bits(base, k % 9)) for k in range(40)]
-    whole = near_duplicates(scenes, 3.0)
-    monkeypatch.setattr(groups_module, "_BLOCK_ROWS", 7)
-    assert near_duplicates(scenes, 3.0) == whole and len(whole) > 100
-
-
 def test_nothing_gives_nothing() -> None:
-    assert near_duplicates([], 6.0) == [] and grouped([]) == {}
+    assert grouped([]) == {}
 
 
 _SCENES = st.lists(

@@ -39,8 +39,8 @@ def test_groups_and_neighbours_must_not_be_torn() -> None:
     clips = Clips.of_rows([scene("a"), scene("b")])
     with pytest.raises(UserError, match="group_id 'g' stands in test and train"):
         check_assignment(clips, assignment([_row("a", "train", "g"), _row("b", "test", "g")]), [])
-    with pytest.raises(UserError, match=r"near-duplicates 'a' \(train\) and 'b' \(test\), 2.4 bits apart"):
-        check_assignment(clips, assignment([_row("a", "train"), _row("b", "test")]), [Neighbours("a", "b", 2.4)])
+    with pytest.raises(UserError, match=r"near-duplicates 'a' \(train\) and 'b' \(test\), 24% of the bits apart"):
+        check_assignment(clips, assignment([_row("a", "train"), _row("b", "test")]), [Neighbours("a", "b", 0.24)])
 
 
 def test_every_clip_has_one_known_split() -> None:

@@ -39,6 +39,7 @@ def test_where_the_label_is_the_source_the_audit_refuses(twins: Path, tmp_path: 
     for folder in (ingest, out):
         folder.mkdir()
     write_table(SCENES, ingest, moved)
-    (ingest / "features.parquet").write_bytes((twins / "features.parquet").read_bytes())
+    for name in ("features.parquet", "fingerprints.parquet"):
+        (ingest / name).write_bytes((twins / name).read_bytes())
     with pytest.raises(RefusedOutputError, match="critical: source_against_label"):
         stage.run(SplitConfig(), {"ingest": ingest}, out, SilentReporter())

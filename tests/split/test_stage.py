@@ -2,22 +2,30 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hazardline.errors import RefusedOutputError, UserError
 from hazardline.ingest.features import FEATURES
+from hazardline.ingest.fingerprints import FINGERPRINTS
 from hazardline.progress import SilentReporter
 from hazardline.split import stage
 from hazardline.split.config import SplitConfig
 from hazardline.split.document import LeakageReport
 from hazardline.tables import ASSIGNMENT, SCENES, read_table, write_table
-from tests.split.tables import simulated
+from tests.split.tables import fingerprints, frames, simulated
 
 
-def _ingested(folder: Path, scenes: list[dict[str, Any]], features: list[dict[str, Any]]) -> dict[str, Path]:
+def _ingested(
+    folder: Path,
+    scenes: list[dict[str, Any]],
+    features: list[dict[str, Any]],
+    known: dict[str, np.ndarray] | None = None,
+) -> dict[str, Path]:
     folder.mkdir()
     write_table(SCENES, folder, scenes)
     write_table(FEATURES, folder, features)
+    write_table(FINGERPRINTS, folder, fingerprints(scenes, known))
     return {"ingest": folder}
 
 
@@ -28,8 +36,8 @@ def _out(tmp_path: Path, name: str) -> Path:
 
 def test_the_stage_writes_the_split_and_the_audit(tmp_path: Path) -> None:
     scenes, features = simulated(24, 16)
-    scenes[-1]["perceptual_hashes"] = scenes[0]["perceptual_hashes"]  # a crash and a normal clip of one scene
-    inputs = _ingested(tmp_path / "ingest", scenes, features)
+    known = {scenes[0]["clip_id"]: frames(7), scenes[-1]["clip_id"]: frames(7)[4:]}  # a crash and a normal clip
+    inputs = _ingested(tmp_path / "ingest", scenes, features, known)
     first = stage.run(SplitConfig(), inputs, _out(tmp_path, "a"), SilentReporter())
     rows = read_table(ASSIGNMENT, tmp_path / "a")
     assert [row["clip_id"] for row in rows] == sorted(s["clip_id"] for s in scenes)
@@ -40,6 +48,7 @@ def test_the_stage_writes_the_split_and_the_audit(tmp_path: Path) -> None:
     assert sum(split.num_groups for split in report.splits.values()) == report.num_groups == 39
     neighbours = report.neighbours
     assert (neighbours.num_pairs, neighbours.num_pairs_with_other_label, neighbours.num_across_splits) == (1, 1, 0)
+    assert (neighbours.num_trimmed, neighbours.num_mirrored, neighbours.num_clips_in_largest_group) == (1, 0, 2)
     assert len(report.rows) == 21
     stage.run(SplitConfig(), inputs, _out(tmp_path, "b"), SilentReporter())
     for name in ("assignment.parquet", "leakage.json"):
@@ -58,6 +67,15 @@ def test_a_leak_can_fail_the_stage(tmp_path: Path) -> None:
     assert LeakageReport.read(out / "leakage.json").findings[0].severity in ("serious", "critical")
     assert len(read_table(ASSIGNMENT, out)) == len(scenes)
     stage.run(SplitConfig(refuse_severity=None), inputs, _out(tmp_path, "c"), SilentReporter())
+
+
+def test_fingerprints_of_other_clips_are_refused(tmp_path: Path) -> None:
+    scenes, features = simulated(6, 4)
+    inputs = _ingested(tmp_path / "ingest", scenes, features)
+    for rows in (scenes[1:], [*scenes, {"clip_id": "z"}], scenes[::-1]):
+        write_table(FINGERPRINTS, inputs["ingest"], fingerprints(rows))
+        with pytest.raises(UserError, match=r"fingerprints\.parquet: .* run ingest again"):
+            stage.run(SplitConfig(), inputs, tmp_path, SilentReporter())
 
 
 def test_tables_of_another_stage_are_refused(tmp_path: Path) -> None:

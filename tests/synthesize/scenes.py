@@ -34,7 +34,6 @@ def scene(clip_id: str, label: str = "crash", **changes: Any) -> dict[str, Any]:
         "width_px": 160,
         "height_px": 96,
         "codec": "h264",
-        "perceptual_hashes": ["00"],
         "pre_crash_start_s": 2.04 if is_crash else None,
         "crash_start_s": 3.21 if is_crash else None,
         "crash_end_s": 4.86 if is_crash else None,

@@ -60,7 +60,6 @@ def scene_row(clip_id: str, path: Path, label: str, num_frames: int, start_s: fl
         "width_px": WIDTH_PX,
         "height_px": HEIGHT_PX,
         "codec": "h264",
-        "perceptual_hashes": ["0" * 16],
         "pre_crash_start_s": start_s - 1.3 if is_crash else None,
         "crash_start_s": start_s if is_crash else None,
         "crash_end_s": start_s + 0.6 if is_crash else None,

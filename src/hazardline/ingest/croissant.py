@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from hazardline.datasets.document import DatasetVersion
 from hazardline.ingest.features import FEATURES
+from hazardline.ingest.fingerprints import FINGERPRINTS
 from hazardline.ingest.licences import licence_addresses
 from hazardline.tables import QUARANTINE, RECORDS, SCENES, Table
 
@@ -16,6 +17,10 @@ _TABLES = {
     SCENES.file_name: (SCENES, "One usable clip a row. Times are seconds from the first frame."),
     QUARANTINE.file_name: (QUARANTINE, "One clip that cannot be used a row, with the reason."),
     FEATURES.file_name: (FEATURES, "What is cheap to see in a clip: colour and motion, a clip a row."),
+    FINGERPRINTS.file_name: (
+        FINGERPRINTS,
+        "Hashes of a clip over time, by which near duplicates are found, a clip a row.",
+    ),
     RECORDS.file_name: (RECORDS, "A question-answer pair that a data set was published with, a row."),
 }
 _KINDS = {
@@ -24,6 +29,7 @@ _KINDS = {
     pa.float64(): mlc.DataType.FLOAT,
     pa.bool_(): mlc.DataType.BOOL,
 }
+"""There is none for bytes: of such a table the file is named, and no records."""
 _CROISSANT = "http://mlcommons.org/croissant/1.1"
 _UNITS = {"_s": "seconds", "_px": "pixels", "_bytes": "bytes"}
 
@@ -72,7 +78,7 @@ def croissant_of(
         date_created=datetime.fromisoformat(version.created_at),
         date_published=datetime.fromisoformat(version.created_at),
         distribution=distribution,
-        record_sets=[_record_set(table, text) for table, text in held.values()],
+        record_sets=[_record_set(table, text) for table, text in held.values() if table is not FINGERPRINTS],
     )
     document: dict[str, Any] = metadata.to_json()
     return document

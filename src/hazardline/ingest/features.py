@@ -1,23 +1,20 @@
-"""What is cheap to see in a clip: perceptual hashes for duplicates, and the features that the leakage audit reads.
+"""What is cheap to see in a clip: its fingerprint for duplicates, and the features that the leakage audit reads.
 
 All of it comes from one pass over the clip's frames, small and at a low rate.
 """
 
 from dataclasses import dataclass
 
-import imagehash
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from hazardline.ingest import fingerprints
 from hazardline.tables import Table
 
 RATE_HZ = 5.0
 WIDTH_PX = 144
 HEIGHT_PX = 96
-HASH_AT = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Fractions of the clip at which frames are hashed."""
-HASH_SIZE = 8
 _LUMA_BINS = 8
 _POOL = 4
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -47,30 +44,20 @@ class ClipFeatures:
     motion_energy: list[float]
 
 
-def hash_indices(num_frames: int) -> list[int]:
-    """Which of `num_frames` sampled frames are hashed."""
-    return [min(num_frames - 1, int(share * num_frames)) for share in HASH_AT]
-
-
 class Observer:
-    """Collects hashes and features from the sampled frames of a clip, one at a time (2.6 kB are kept of each)."""
+    """Collects fingerprint and features from the sampled frames of a clip, one at a time (2.6 kB are kept of each)."""
 
-    def __init__(self, num_frames: int) -> None:
-        """Be told how many frames will come."""
-        self._hash_indices = hash_indices(num_frames)
-        self._hashes: dict[int, str] = {}
+    def __init__(self) -> None:
+        """Have seen nothing."""
         self._small: list[np.ndarray] = []
 
-    def see(self, index: int, frame: np.ndarray) -> None:
-        """Take frame `index`, a uint8 (HEIGHT_PX, WIDTH_PX, 3) array."""
-        image = Image.fromarray(frame)
-        if index in self._hash_indices:
-            self._hashes[index] = str(imagehash.phash(image, hash_size=HASH_SIZE))
-        self._small.append(np.asarray(image.reduce(_POOL)))
+    def see(self, frame: np.ndarray) -> None:
+        """Take the next frame, a uint8 (HEIGHT_PX, WIDTH_PX, 3) array."""
+        self._small.append(np.asarray(Image.fromarray(frame).reduce(_POOL)))
 
-    def perceptual_hashes(self) -> list[str]:
-        """The five hashes (hex of the 64 bits of a pHash, from the DCT of luma), in order of time."""
-        return [self._hashes[index] for index in self._hash_indices]
+    def fingerprint(self) -> bytes:
+        """A value of the column `frames` of `hazardline.ingest.fingerprints.FINGERPRINTS`."""
+        return fingerprints.fingerprint(np.stack(self._small) @ _LUMA).astype("<u8").tobytes()
 
     def features(self) -> ClipFeatures:
         """The features of all frames seen."""

@@ -1,4 +1,4 @@
-"""Looks at one video file: what it promises, whether it decodes to its end, hashes and cheap features."""
+"""Looks at one video file: what it promises, whether it decodes to its end, fingerprint and cheap features."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ class Inspection:
 
     size_bytes: int
     info: video.VideoInfo
-    perceptual_hashes: list[str]
+    fingerprint: bytes
+    """See `hazardline.ingest.fingerprints`."""
     features: ClipFeatures
 
 
@@ -32,12 +33,12 @@ def inspect(path: Path) -> Inspection | Fault:
     """Read and decode a file once."""
     try:
         info = video.probe(path)
-        observer = Observer(info.num_samples(RATE_HZ))
-        for index, frame in enumerate(video.frames(path, RATE_HZ, WIDTH_PX, HEIGHT_PX)):
-            observer.see(index, frame)
+        observer = Observer()
+        for frame in video.frames(path, RATE_HZ, WIDTH_PX, HEIGHT_PX):
+            observer.see(frame)
         size_bytes = path.stat().st_size
     except video.VideoError as error:
         return Fault(error.reason, error.detail)
     except (OSError, MemoryError) as error:
         return Fault("unreadable", f"cannot be read: {str(error) or type(error).__name__}", is_lasting=False)
-    return Inspection(size_bytes, info, observer.perceptual_hashes(), observer.features())
+    return Inspection(size_bytes, info, observer.fingerprint(), observer.features())

@@ -13,6 +13,7 @@ from hazardline.files import canonical_json
 from hazardline.ingest.adapter import PublishedPair
 from hazardline.ingest.config import SourceConfig
 from hazardline.ingest.features import FEATURES
+from hazardline.ingest.fingerprints import FINGERPRINTS, ROWS_PER_GROUP
 from hazardline.ingest.inspection import Inspection
 from hazardline.ingest.judge import result_of
 from hazardline.ingest.known import KnownContents
@@ -25,13 +26,14 @@ from hazardline.tables import QUARANTINE, RECORDS, SCENES, TableWriter
 def write_tables(
     work: Work, known: KnownContents, out: Path, places: Sequence[tuple[Place, SourceConfig]], decoder: Decoder
 ) -> IngestReport:
-    """Write scenes, features, published pairs and quarantine; returns the report, which is not written yet."""
+    """Write all tables; returns the report, which is not written yet."""
     digest, total_s = hashlib.sha256(), 0.0
     scenarios: Counter[str] = Counter()
     labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with ExitStack() as stack:
         scenes = stack.enter_context(TableWriter(SCENES, out))
         features = stack.enter_context(TableWriter(FEATURES, out))
+        fingerprints = stack.enter_context(TableWriter(FINGERPRINTS, out, ROWS_PER_GROUP))
         records = stack.enter_context(TableWriter(RECORDS, out))
         quarantine = stack.enter_context(TableWriter(QUARANTINE, out))
         for seen in work.usable():
@@ -40,6 +42,7 @@ def write_tables(
             row = scene_row(seen, found)
             scenes.write(row)
             features.write({"clip_id": row["clip_id"], **vars(found.features)})
+            fingerprints.write({"clip_id": row["clip_id"], "frames": found.fingerprint})
             for pair in seen.candidate.pairs:
                 records.write(_record(row["clip_id"], pair))
             pairs = [vars(pair) for pair in seen.candidate.pairs]
@@ -94,7 +97,6 @@ def scene_row(seen: Seen, inspection: Inspection) -> dict[str, Any]:
         "width_px": info.width_px,
         "height_px": info.height_px,
         "codec": info.codec,
-        "perceptual_hashes": inspection.perceptual_hashes,
         "pre_crash_start_s": times.pre_crash_start_s,
         "crash_start_s": times.crash_start_s,
         "crash_end_s": times.crash_end_s,

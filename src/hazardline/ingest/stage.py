@@ -40,7 +40,8 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     Args:
         config: Where the data sets are and how much of them may be unusable.
         inputs: `simulate` is read where the configuration names no root.
-        out: Receives scenes.parquet, features.parquet, records.parquet, quarantine.parquet and ingest.json.
+        out: Receives scenes.parquet, features.parquet, fingerprints.parquet, records.parquet, quarantine.parquet and
+            ingest.json.
         reporter: Told of every clip.
 
     Returns:

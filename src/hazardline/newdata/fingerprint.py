@@ -36,7 +36,6 @@ _FROM_THE_FILE = frozenset(
         "width_px",
         "height_px",
         "codec",
-        "perceptual_hashes",
     }
 )
 ANNOTATION_COLUMNS = tuple(n for n in SCENES.schema.names if n not in _FROM_THE_FILE | {"clip_id", "sha256"})

@@ -28,9 +28,9 @@ class SplitConfig(Document):
     use_published: bool = False
     """Keep the data set's own split where it is given; the other clips are dealt out by the shares. Where none is
     called test, the published validation becomes it, and a new validation is cut out of train."""
-    near_duplicate_distance: Annotated[float, Field(ge=0, le=16, strict=False)] = 6.0
-    """Two clips with so many differing bits of 64, in the mean over five frames, are one group (and no frame may
-    differ in more than three times as many)."""
+    near_duplicate_distance: Annotated[float, Field(ge=0, le=0.5, strict=False)] = 0.3
+    """Two clips are one group when the share of bits in which their pictures differ and that of their motion add up to
+    no more than this; without motion (images, a parked car) the pictures alone must differ in a third of it at most."""
     leakage_limit_auc: Annotated[float, Field(ge=0.5, le=1)] = 0.7
     """A cheap feature leaks the label when its held-out AUC lies above this with its whole 95 % interval."""
     audit_max_clips: Annotated[int, Field(ge=100)] = 10_000

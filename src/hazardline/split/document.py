@@ -19,11 +19,20 @@ class SplitCounts(Document):
 
 
 class NeighbourLeakage(Document):
-    """Near-duplicates, by perceptual hashes."""
+    """Near-duplicates, by fingerprints."""
 
     distance: float
-    """Limit in differing bits of 64, in the mean over five frames."""
+    """`near_duplicate_distance` of the recipe."""
     num_pairs: int
+    """Links found; clips that are connected through others are not linked again."""
+    num_mirrored: int
+    num_trimmed: int
+    """Of the pairs, those of which one begins later than the other."""
+    num_uninformative: int
+    """Clips that show nothing that could be compared (black, fog, a plain title): they are nobody's duplicates."""
+    num_clips_in_largest_group: int
+    """Clips connected with one another by near-duplication alone. If these are more than the copies that one clip can
+    have, the distance is too large for this data."""
     num_pairs_with_other_label: int
     """Of those, pairs of different labels that no `pair_id` explains: copies of one scene that were labelled twice."""
     num_across_splits: int

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -19,46 +18,18 @@ _WITHIN_SOURCE: frozenset[GroupKey] = frozenset({"pair", "recording"})
 """Each data set numbers its pairs and recordings for itself; a channel and a city are the same in all of them."""
 DEFAULT_KEYS: tuple[GroupKey, ...] = ("pair", "recording", "channel")
 
-_FRAME_FACTOR = 3
-"""No single frame may differ in more than this many times the limit of the mean."""
-_BLOCK_ROWS = 256
-
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Two clips that look the same, and the mean number of differing bits of 64 over their five frames."""
+    """Two clips that look the same, and how the second differs."""
 
     first: str
     second: str
     distance: float
-
-
-def near_duplicates(scenes: Sequence[Mapping[str, Any]], max_distance: float) -> list[Neighbours]:
-    """All pairs of clips whose perceptual hashes agree, frame by frame in order.
-
-    Of simulated clips, different scenes of one family in the same weather stay 13 bits apart in the mean, while copies
-    in another size, rate, brightness or quality stay below 6; a copy that begins elsewhere is not found.
-
-    Args:
-        scenes: Rows of the scenes table.
-        max_distance: Limit of the mean over five frames; a single frame may reach three times of it.
-
-    Returns:
-        Pairs in the order of their ids.
-    """
-    rows = sorted(scenes, key=lambda row: str(row["clip_id"]))
-    if not rows:
-        return []
-    hashes = np.array([[int(h, 16) for h in row["perceptual_hashes"]] for row in rows], np.uint64)
-    found = []
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        block = hashes[start : start + _BLOCK_ROWS]
-        bits = np.bitwise_count(block[:, None] ^ hashes[None, start:])
-        close = (bits.mean(-1) <= max_distance) & (bits.max(-1) <= _FRAME_FACTOR * max_distance)
-        for i, j in np.argwhere(np.triu(close, 1)):
-            first, second = rows[start + i]["clip_id"], rows[start + j]["clip_id"]
-            found.append(Neighbours(first, second, float(bits[i, j].mean())))
-    return found
+    """Share of differing bits; see `hazardline.split.alignment.Alignment`."""
+    is_mirrored: bool = False
+    offset_s: float = 0.0
+    """The second clip begins by so much later in what both show."""
 
 
 @dataclass(frozen=True)

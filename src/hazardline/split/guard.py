@@ -129,5 +129,5 @@ def _torn_neighbours(clips: Clips, neighbours: Sequence[Neighbours], splits: np.
         if first != second:
             yield (
                 f"near-duplicates {pair.first!r} ({SPLITS[first]}) and {pair.second!r} ({SPLITS[second]}), "
-                f"{pair.distance:.1f} bits apart"
+                f"{pair.distance:.0%} of the bits apart"
             )

@@ -16,11 +16,12 @@ from hazardline.split.columns import Clips, Coded
 from hazardline.split.config import SplitConfig
 from hazardline.split.document import LEAKAGE_NAME, AuditedSample, LeakageReport, NeighbourLeakage, SplitCounts
 from hazardline.split.findings import at_least, refusal, told
-from hazardline.split.groups import group, near_duplicates
+from hazardline.split.groups import group
 from hazardline.split.guard import check_assignment
+from hazardline.split.near_duplicates import LEAST_SHIFT_S, NearDuplicates, near_duplicates
 from hazardline.split.published import Published
 from hazardline.table_columns import read_batches, write_batches
-from hazardline.tables import ASSIGNMENT, SCENES, read_rows
+from hazardline.tables import ASSIGNMENT
 
 
 def run(config: SplitConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def run(config: SplitConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
 
     Args:
         config: Shares, salt and limits.
-        inputs: `ingest` with scenes.parquet and features.parquet.
+        inputs: `ingest` with scenes.parquet, features.parquet and fingerprints.parquet.
         out: Receives the two files.
         reporter: Told of the phases and of what was found.
 
@@ -41,8 +42,8 @@ def run(config: SplitConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
     """
     clips = Clips.read(inputs["ingest"])
     reporter.phase("group clips")
-    hashed = list(read_rows(SCENES, inputs["ingest"], ["clip_id", "perceptual_hashes"]))
-    neighbours = near_duplicates(hashed, config.near_duplicate_distance)
+    found = near_duplicates(clips, inputs["ingest"], config.near_duplicate_distance, out)
+    neighbours = found.neighbours
     groups = group(clips, neighbours, config.group_by)
     published = Published.of(clips, groups)
     of_group = assign(clips, groups, config, published if config.use_published else None)
@@ -52,7 +53,7 @@ def run(config: SplitConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
     reporter.phase("audit leakage")
     features = partial(read_batches, FEATURES, inputs["ingest"])
     data = SplitData(clips, features, groups, splits, neighbours, published)
-    report = _report(data, of_group, audit_split(data, config), config)
+    report = _report(data, of_group, audit_split(data, config), found, config)
     write_batches(ASSIGNMENT, out, assignment)
     report.write(out / LEAKAGE_NAME)
     _tell(report, reporter)
@@ -68,7 +69,9 @@ def _tell(report: LeakageReport, reporter: Reporter) -> None:
         reporter.note(told(finding))
 
 
-def _report(data: SplitData, of_group: np.ndarray, audit: Audit, config: SplitConfig) -> LeakageReport:
+def _report(
+    data: SplitData, of_group: np.ndarray, audit: Audit, found: NearDuplicates, config: SplitConfig
+) -> LeakageReport:
     numbers = {finding.name: finding.numbers for finding in audit.findings}
     return LeakageReport(
         salt=config.salt,
@@ -77,7 +80,11 @@ def _report(data: SplitData, of_group: np.ndarray, audit: Audit, config: SplitCo
         splits=_counts(data, of_group),
         neighbours=NeighbourLeakage(
             distance=config.near_duplicate_distance,
-            num_pairs=len(data.neighbours),
+            num_pairs=len(found.neighbours),
+            num_mirrored=sum(pair.is_mirrored for pair in found.neighbours),
+            num_trimmed=sum(abs(pair.offset_s) > LEAST_SHIFT_S for pair in found.neighbours),
+            num_uninformative=found.num_uninformative,
+            num_clips_in_largest_group=found.num_clips_in_largest_group,
             num_pairs_with_other_label=int(numbers["label_noise"]["num_pairs_with_other_label"]),
             num_across_splits=int(numbers["near_duplicates"]["num_across_splits"]),
         ),
