@@ -33,6 +33,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+BOTH = {"native": {"crash": 1, "normal": 2}, "nexar": {"crash": 1, "normal": 1}}
+SOURCES = (SourceRoot(source="native", root="/data"), SourceRoot(source="nexar", root="/more"))
+
+
 def version_of(folder: Path, **changes: object) -> DatasetVersion:
     files = {
         path.name: StoredFile(size_bytes=path.stat().st_size, sha256=sha256_file(path))
@@ -43,7 +47,7 @@ def version_of(folder: Path, **changes: object) -> DatasetVersion:
         version_id="0" * 64,
         parent=None,
         content_digest="1" * 64,
-        sources=(SourceRoot(source="native", root="/data"),),
+        sources=SOURCES,
         created_at="2026-01-02T03:04:05+00:00",
         num_clips=5,
         num_quarantined=1,
@@ -58,11 +62,12 @@ def version_of(folder: Path, **changes: object) -> DatasetVersion:
 
 def report_of(**changes: object) -> IngestReport:
     report = IngestReport(
-        sources=(SourceRoot(source="native", root="/data"),),
+        sources=SOURCES,
         num_clips=5,
         num_quarantined=1,
         by_label={"normal": 3, "crash": 2},
         by_source={"native": 3, "nexar": 2},
+        labels_by_source=BOTH,
         by_scenario={"rear_end": 5},
         by_reason={"unreadable": 1},
         total_s=40.0,
@@ -115,35 +120,34 @@ def test_the_metadata_name_every_file_by_its_digest(folder: Path) -> None:
 
 # --- the card ---
 
-BOTH = {"native": {"crash": 1, "normal": 2}, "nexar": {"crash": 1, "normal": 1}}
-
 
 def test_the_card_tells_counts_reasons_and_licences(folder: Path) -> None:
-    text = card_of(version_of(folder), report_of(), "A demo.", BOTH, {"train": 4, "test": 1})
+    text = card_of(version_of(folder), report_of(), "A demo.", {"train": 4, "test": 1})
     card = DatasetCard(text)
     head = yaml.safe_load(text.split("---")[1])
     assert (head["license"], head["pretty_name"], head["size_categories"]) == ("other", "demo", "n<1K")
     for row in ("| normal | 3 |", "| rear\\_end | 5 |", "| train | 4 |", "| unreadable | 1 |", "| nexar | 2 |"):
         assert row in card.text
     assert LICENCES["nexar"].terms in card.text and "one label only" not in card.text
-    assert card_of(version_of(folder), report_of(), "A demo.", BOTH, {"train": 4, "test": 1}) == text
+    assert card_of(version_of(folder), report_of(), "A demo.", {"train": 4, "test": 1}) == text
 
 
 def test_the_card_warns_of_sources_with_one_label(folder: Path) -> None:
     by_source = {"native": {"crash": 2, "normal": 0}, "nexar": {"normal": 3}}
-    text = card_of(version_of(folder), report_of(), "A demo.", by_source)
+    text = card_of(version_of(folder), report_of(labels_by_source=by_source), "A demo.")
     assert "one label only: native, nexar" in text and "| split | clips |" not in text
 
 
 def test_one_licence_is_named_in_the_head(folder: Path) -> None:
-    only = {"by_source": {"dota": 5}}
-    text = card_of(version_of(folder, **only), report_of(**only), "A demo.", {"dota": {"crash": 5}})
+    only = {"sources": (SourceRoot(source="dota", root="/data"),)}
+    text = card_of(version_of(folder, **only), report_of(**only), "A demo.")
     assert yaml.safe_load(text.split("---")[1])["license"] == "mit"
 
 
 def test_texts_from_outside_break_no_table(folder: Path) -> None:
     hostile = report_of(by_scenario={"a | b\n# c <script>": 5}, by_source={"unheard|of": 5})
-    text = card_of(version_of(folder), hostile, "A demo.", BOTH)
+    unknown = version_of(folder, sources=(SourceRoot(source="unheard|of", root="/data"),))
+    text = card_of(unknown, hostile, "A demo.")
     assert "| a \\| b \\# c \\<script\\> | 5 |" in text
     assert "unknown: ask whoever provided it" in text
     assert as_cell("plain words") == "plain words"

@@ -49,6 +49,11 @@ class DatasetVersion(Document):
     files: dict[str, StoredFile]
     """Every other file of the version's folder."""
 
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """The data sets that it was read from, each once."""
+        return tuple(dict.fromkeys(source.source for source in self.sources))
+
 
 def version_id(content_digest: str, parent: str | None) -> str:
     """The name of a version: what it holds, and what it came after."""

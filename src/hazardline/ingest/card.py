@@ -20,7 +20,6 @@ def card_of(
     version: DatasetVersion,
     report: IngestReport,
     description: str,
-    labels_by_source: Mapping[str, Mapping[str, int]],
     by_split: Mapping[str, int] | None = None,
 ) -> str:
     """The card of a version.
@@ -29,7 +28,6 @@ def card_of(
         version: its facts.
         report: the ingest that made it.
         description: what the data set is, for people.
-        labels_by_source: source -> label -> clips.
         by_split: split -> clips, where it has been split.
 
     Returns:
@@ -47,14 +45,16 @@ def card_of(
     tables = [("label", report.by_label), ("source", report.by_source), ("scenario", report.by_scenario)]
     tables += [("split", dict(by_split))] if by_split is not None else []
     labels = [label for label, count in report.by_label.items() if count]
-    one_label = sorted(source for source, found in labels_by_source.items() if sum(map(bool, found.values())) == 1)
+    one_label = sorted(
+        source for source, found in report.labels_by_source.items() if sum(map(bool, found.values())) == 1
+    )
     text = environment.get_template("card.md.jinja").render(
         card_data=_head(version).to_yaml(),
         version=version,
         report=report,
         description=description,
         tables=tables,
-        licences=[(source, licence_of(source)) for source in report.by_source],
+        licences=[(source, licence_of(source)) for source in version.layouts],
         rate_hz=f"{RATE_HZ:g}",
         width_px=WIDTH_PX,
         height_px=HEIGHT_PX,
@@ -72,7 +72,7 @@ def as_cell(text: str) -> str:
 
 
 def _head(version: DatasetVersion) -> DatasetCardData:
-    known = [licence_of(source) for source in version.by_source]
+    known = [licence_of(source) for source in version.layouts]
     named = {licence.spdx if licence is not None else None for licence in known}
     (only,) = named if len(named) == 1 else (None,)
     return DatasetCardData(

@@ -71,7 +71,7 @@ def croissant_of(
         ctx=mlc.Context(conforms_to=_CROISSANT),
         name=version.name,
         description=f"{description}\n\nVersion {version.version_id}.",
-        license=licence_addresses(version.by_source) if licences is None else licences,
+        license=licence_addresses(version.layouts) if licences is None else licences,
         cite_as=citation,
         url=address,
         version=f"0.0.0+{version.version_id[:12]}",  # Croissant wants this form; a version here has only its digest

@@ -76,7 +76,7 @@ def _described(
     roots = ", ".join(f"{source.root} ({source.source})" for source in version.sources)
     description = f"Traffic-safety clips, ingested by hazardline from {roots}."
     texts = {
-        CARD_NAME: card_of(version, report, description, report.labels_by_source).encode(),
+        CARD_NAME: card_of(version, report, description).encode(),
         CROISSANT_NAME: (json.dumps(croissant_of(version, description), indent=2, ensure_ascii=False) + "\n").encode(),
     }
     more = {name: StoredFile(size_bytes=len(text), sha256=sha256_bytes(text)) for name, text in texts.items()}
