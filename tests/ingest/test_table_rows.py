@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hazardline.errors import UserError
-from hazardline.ingest import csv_rows, parquet_rows
+from hazardline.ingest import parquet_rows, rows
 
 
 def _csv(folder: Path, data: bytes) -> Path:
@@ -23,31 +23,31 @@ def _parquet(folder: Path, rows: int = 200) -> Path:
     return path
 
 
-def test_csv_rows_by_column_name(tmp_path: Path) -> None:
+def test_rows_by_column_name(tmp_path: Path) -> None:
     path = _csv(tmp_path, '\ufeff id ,text\r\n1,"a, ""b""\n\nc"\r\n2\r\n3,d,e,f\r\n'.encode())
-    assert list(csv_rows.read_rows(path, "a table")) == [
+    assert list(rows.numbered_rows(path, "a table")) == [
         (4, {"id": "1", "text": 'a, "b"\n\nc'}),
         (5, {"id": "2", "text": ""}),
         (6, {"id": "3", "text": "d"}),
     ]
-    assert csv_rows.column_names(path, "a table") == ["id", "text"]
-    assert csv_rows.column_names(_csv(tmp_path, b""), "a table") == []
+    assert rows.column_names(path, "a table") == ["id", "text"]
+    assert rows.column_names(_csv(tmp_path, b""), "a table") == []
 
 
 def test_csv_that_is_no_table(tmp_path: Path) -> None:
-    for read in (lambda path: list(csv_rows.read_rows(path, "a table")), lambda p: csv_rows.column_names(p, "a table")):
+    for read in (lambda path: list(rows.numbered_rows(path, "a table")), lambda p: rows.column_names(p, "a table")):
         with pytest.raises(UserError, match=r"cannot be read .*; expected a table"):
             read(tmp_path)
         with pytest.raises(UserError, match=r"not a table with commas .*; expected a table"):
             read(_csv(tmp_path, b'"' + b"x" * 200_000))
-    (row,) = csv_rows.read_rows(_csv(tmp_path, b"text\n\xff\n"), "a table")
+    (row,) = rows.numbered_rows(_csv(tmp_path, b"text\n\xff\n"), "a table")
     assert row[1]["text"] == "\N{REPLACEMENT CHARACTER}"
 
 
 def test_an_endless_line_of_csv_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_rows, "_PIECE_CHARACTERS", 100)
+    monkeypatch.setattr(rows, "_PIECE_CHARACTERS", 100)
     path = _csv(tmp_path, b"text\n" + b"x" * 1000)
-    assert {len(row["text"]) for _, row in csv_rows.read_rows(path, "a table")} == {100}
+    assert {len(row["text"]) for _, row in rows.numbered_rows(path, "a table")} == {100}
 
 
 def test_parquet_rows_of_some_columns(tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ def test_any_damage_of_parquet_is_an_error_of_the_user(
 def test_any_bytes_are_rows_or_an_error_of_the_user(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = _csv(tmp_path_factory.getbasetemp(), data)
     try:
-        csv_rows.column_names(path, "a table")
-        rows = list(csv_rows.read_rows(path, "a table"))
+        rows.column_names(path, "a table")
+        found = list(rows.numbered_rows(path, "a table"))
     except UserError:
         return
-    assert all(isinstance(value, str) for _, row in rows for value in row.values())
+    assert all(isinstance(value, str) for _, row in found for value in row.values())

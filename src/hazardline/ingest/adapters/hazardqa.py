@@ -19,7 +19,7 @@ from typing import Any
 
 from hazardline.errors import UserError
 from hazardline.hazardnet import TOPICS, format_reply
-from hazardline.ingest import csv_rows, parquet_rows
+from hazardline.ingest import parquet_rows, rows
 from hazardline.ingest.adapter import Candidate, Problem, PublishedPair, shorten
 from hazardline.ingest.adapters import drama
 from hazardline.ingest.config import SourceConfig
@@ -99,7 +99,7 @@ class _Table:
         self.folder = PurePosixPath(name).parent
         self._path = path
         self._is_csv = name.endswith(".csv")
-        found = csv_rows.column_names(path, _WHAT) if self._is_csv else parquet_rows.column_names(path, _WHAT)
+        found = rows.column_names(path, _WHAT) if self._is_csv else parquet_rows.column_names(path, _WHAT)
         columns = [column.strip() for column in found]
         self.image_column = _one_of(path, _IMAGE, columns)
         self.reasoning_column = _one_of(path, _REASONING, columns)
@@ -109,7 +109,7 @@ class _Table:
 
     def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         if self._is_csv:
-            return csv_rows.read_rows(self._path, _WHAT)
+            return rows.numbered_rows(self._path, _WHAT)
         return parquet_rows.read_rows(self._path, columns, _WHAT)
 
     def origin(self, number: int) -> str:
