@@ -179,6 +179,7 @@ class Line:
             num_quarantined=0,
             by_label={"crash": 3, "near_miss": 3, "normal": 3},
             by_source={"nexar": 6, "native": 3},
+            labels_by_source={},
             by_scenario={},
             by_reason={},
             total_s=72.0,

@@ -40,6 +40,8 @@ class IngestConfig(SourceConfig):
 
     also: tuple[SourceConfig, ...] = ()
     """More data sets that go into the same scenes table; each needs a root."""
+    corrections: tuple[str, ...] = ()
+    """Files `corrections.jsonl` of reviews (`hazardline review apply`): what they say becomes part of the version."""
     dataset: DatasetName | None = None
     """Name under which versions follow one another; none makes one of the sources and their roots."""
     max_quarantined_share: Annotated[float, Field(ge=0, le=1)] = 0.2

@@ -7,6 +7,7 @@ from typing import Literal
 from hazardline.datasets.document import SourceRoot
 from hazardline.documents import Document
 from hazardline.ingest.adapter import Problem
+from hazardline.ingest.corrected import NotApplied
 
 REPORT_NAME = "ingest.json"
 _SHOWN = 20
@@ -32,6 +33,9 @@ class IngestReport(Document):
     """A source with one label alone may give the label away; the split's audit says so."""
     by_scenario: dict[str, int]
     by_reason: dict[str, int]
+    num_corrections: int = 0
+    """Values that reviews have corrected."""
+    corrections_not_applied: tuple[NotApplied, ...] = ()
     total_s: float
     """Length of all usable clips together."""
     decoder: Decoder

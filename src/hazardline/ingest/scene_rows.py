@@ -12,6 +12,7 @@ from hazardline.datasets.document import SourceRoot
 from hazardline.files import canonical_json
 from hazardline.ingest.adapter import PublishedPair
 from hazardline.ingest.config import SourceConfig
+from hazardline.ingest.corrected import Overlay
 from hazardline.ingest.features import FEATURES
 from hazardline.ingest.fingerprints import FINGERPRINTS, ROWS_PER_GROUP
 from hazardline.ingest.inspection import Inspection
@@ -24,9 +25,14 @@ from hazardline.tables import QUARANTINE, RECORDS, SCENES, TableWriter
 
 
 def write_tables(
-    work: Work, known: KnownContents, out: Path, places: Sequence[tuple[Place, SourceConfig]], decoder: Decoder
+    work: Work,
+    known: KnownContents,
+    out: Path,
+    places: Sequence[tuple[Place, SourceConfig]],
+    decoder: Decoder,
+    overlay: Overlay,
 ) -> IngestReport:
-    """Write all tables; returns the report, which is not written yet."""
+    """Write all tables, the scenes as reviews have corrected them; returns the report, which is not written yet."""
     digest, total_s = hashlib.sha256(), 0.0
     scenarios: Counter[str] = Counter()
     labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -39,7 +45,7 @@ def write_tables(
         for seen in work.usable():
             found = result_of(seen, known)
             assert isinstance(found, Inspection)  # else it were not usable
-            row = scene_row(seen, found)
+            row = overlay.apply(scene_row(seen, found))
             scenes.write(row)
             features.write({"clip_id": row["clip_id"], **vars(found.features)})
             fingerprints.write({"clip_id": row["clip_id"], "frames": found.fingerprint})
@@ -53,6 +59,8 @@ def write_tables(
         for problem in work.problems():
             quarantine.write(vars(problem))
         num_clips = scenes.num_rows
+    overlay.write(out)
+    digest.update(overlay.answers())
     return IngestReport(
         sources=tuple(SourceRoot(source=source.source, root=place.name) for place, source in places),
         num_clips=num_clips,
@@ -62,6 +70,8 @@ def write_tables(
         labels_by_source={source: commonest_first(labels[source]) for source in sorted(labels)},
         by_scenario=commonest_first(scenarios),
         by_reason=work.problem_counts(),
+        num_corrections=overlay.num_applied,
+        corrections_not_applied=overlay.not_applied(),
         total_s=round(total_s, 3),
         decoder=decoder,
         dataset_digest=digest.hexdigest(),

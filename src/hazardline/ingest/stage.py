@@ -20,6 +20,7 @@ from hazardline.file_digests import FileDigests
 from hazardline.files import clear_when_full
 from hazardline.ingest.candidates import collect
 from hazardline.ingest.config import IngestConfig, SourceConfig
+from hazardline.ingest.corrected import Overlay
 from hazardline.ingest.examine import Bench, place_of
 from hazardline.ingest.executors import Executor, executor_named
 from hazardline.ingest.inspection import Fault
@@ -58,6 +59,7 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
         folder = stack.enter_context(_work_folder(store, reporter))
         work = stack.enter_context(closing(Work(folder / "work.sqlite")))
         reporter.phase("read annotations")
+        overlay = Overlay([Path(name) for name in config.corrections])
         places = open_places(config, inputs, folder)
         for place, source in places:
             collect(work, place, adapter_of(place, source), store)
@@ -72,10 +74,13 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path, reporter: R
         executor = executor_named(config.executor, bench, config.num_workers, config.clip_timeout_s, folder)
         examine_new(work, store, known, digests, executor, reporter)
         judge(work, known)
-        report = write_tables(work, known, out, places, decoder)
+        report = write_tables(work, known, out, places, decoder, overlay)
         report.write(out / REPORT_NAME)
         _refuse(work, report, config, roots)
         keep_version(config, report, store, out, reporter)
+    if config.corrections:
+        left = len(report.corrections_not_applied)
+        reporter.note(f"{report.num_corrections} values corrected by reviews; {left} corrections do not fit")
     reasons = ", ".join(f"{reason} {count}" for reason, count in report.by_reason.items())
     said = f" ({reasons})" if reasons else ""
     reporter.note(f"{report.num_clips} clips, {report.num_quarantined} in quarantine{said}")

@@ -151,6 +151,12 @@ def _apply_all(
 def _write_ingest_report(ingest: Path, making: Path, rows: Sequence[dict[str, Any]], digest: str) -> None:
     if not (ingest / REPORT_NAME).is_file():
         return
-    by_label = commonest_first(Counter(row["label"] for row in rows))
-    report = IngestReport.read(ingest / REPORT_NAME)
-    report.model_copy(update={"by_label": by_label, "dataset_digest": digest}).write(making / REPORT_NAME)
+    labels: dict[str, Counter[str]] = {}
+    for row in rows:
+        labels.setdefault(row["source"], Counter())[row["label"]] += 1
+    changes = {
+        "by_label": commonest_first(sum(labels.values(), Counter())),
+        "labels_by_source": {source: commonest_first(labels[source]) for source in sorted(labels)},
+        "dataset_digest": digest,
+    }
+    IngestReport.read(ingest / REPORT_NAME).model_copy(update=changes).write(making / REPORT_NAME)

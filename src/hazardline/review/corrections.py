@@ -19,8 +19,7 @@ from hazardline.ingest.adapter import Candidate
 from hazardline.ingest.checks import check_annotation, check_times
 from hazardline.ingest.lines import read_lines
 from hazardline.native import Label, Times
-from hazardline.review.sample_document import FieldValue, SceneField
-from hazardline.review.verdict import How
+from hazardline.review.sample_document import FieldValue, How, SceneField
 from hazardline.tasks import ALL_TASKS, Task
 
 CORRECTIONS_NAME = "corrections.jsonl"

@@ -22,6 +22,8 @@ SceneField = Literal[
 """Columns of the scenes table that a review can correct."""
 FieldValue = str | float | None
 
+How = Literal["single", "majority", "adjudicated"]
+
 
 class ReviewPair(Document):
     """A question with the answer under review."""

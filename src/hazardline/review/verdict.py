@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hazardline.evaluate.scores import TOLERANCE_S
+from hazardline.review.sample_document import How
 from hazardline.tasks import Task
 
-How = Literal["single", "majority", "adjudicated"]
 OpenReason = Literal["tie", "unclear", "corrections_differ", "no_correction", "too_few_reviewers", "not_confirmed"]
 Row = dict[str, Any]
 """A row of the decisions table."""

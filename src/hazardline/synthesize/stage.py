@@ -15,6 +15,7 @@ from hazardline.suites import ALL_PROMPTS, Suite, suite_of
 from hazardline.synthesize.annotators import annotator_of
 from hazardline.synthesize.clips import check_clips, read_clips
 from hazardline.synthesize.config import SynthesizeConfig
+from hazardline.synthesize.corrected import CorrectedAnswers
 from hazardline.synthesize.document import SYNTHESIS_NAME
 from hazardline.synthesize.output import OutputWriter
 from hazardline.synthesize.pair import Annotation
@@ -40,11 +41,11 @@ def run(config: SynthesizeConfig, inputs: Mapping[str, Path], out: Path, reporte
     clips = check_clips(inputs)
     prompts, suite = ALL_PROMPTS[config.prompt_version], suite_of(config.prompt_version)
     annotator = annotator_of(config, prompts, inputs, reporter)
-    tally = Tally(prompts)
+    tally, corrected = Tally(prompts), CorrectedAnswers(inputs["ingest"])
     reporter.phase("annotate", sum(clips.values()))
     with OutputWriter(out, suite) as output:
         for clip, annotation in annotator.annotate(read_clips(inputs)):
-            ordered = _in_task_order(annotation, suite)
+            ordered = _in_task_order(corrected.apply(clip.clip_id, annotation), suite)
             checked = validate(ordered.pairs, clip.scene, prompts, config.rules)
             output.write(clip, ordered, checked)
             tally.add(ordered, checked)
@@ -61,6 +62,8 @@ def run(config: SynthesizeConfig, inputs: Mapping[str, Path], out: Path, reporte
         f"{report.num_pairs} question-answer pairs on {sum(clips.values())} clips, {num_rejected} rejected, "
         f"{num_unasked} not asked for want of an annotation"
     )
+    if corrected.num_applied or corrected.num_conflicts:
+        reporter.note(f"{corrected.num_applied} answers corrected by reviews, {corrected.num_conflicts} no longer fit")
     pairs_by_task: Counter[str] = Counter()
     for count in report.counts:
         pairs_by_task[count.task] += count.num_pairs
@@ -70,6 +73,8 @@ def run(config: SynthesizeConfig, inputs: Mapping[str, Path], out: Path, reporte
         "pairs_by_task": dict(pairs_by_task),
         "num_rejected": num_rejected,
         "num_unasked": num_unasked,
+        "num_corrected": corrected.num_applied,
+        "num_corrections_not_applied": corrected.num_conflicts,
         "num_failed": tally.failed.total(),
         "prompt_version": report.prompt_version,
     }
