@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ConfigDict
+
 from hazardline import video
 from hazardline.ingest.features import HEIGHT_PX, RATE_HZ, WIDTH_PX, ClipFeatures, Observer
 from hazardline.ingest.reason import Reason
@@ -11,6 +13,8 @@ from hazardline.ingest.reason import Reason
 @dataclass(frozen=True)
 class Inspection:
     """A file that decodes."""
+
+    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # the fingerprint, in JSON
 
     size_bytes: int
     info: video.VideoInfo

@@ -7,7 +7,7 @@ import time
 import zlib
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from hazardline.cache_db import clear_errors, open_cache
 from hazardline.ingest.inspection import Fault, Inspection
@@ -18,9 +18,7 @@ CREATE TABLE IF NOT EXISTS contents (
 ) WITHOUT ROWID
 """
 _FLUSH_EVERY_S = 0.5
-_RESULT: TypeAdapter[Inspection | Fault] = TypeAdapter(
-    Inspection | Fault, config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
-)
+_RESULT: TypeAdapter[Inspection | Fault] = TypeAdapter(Inspection | Fault)
 
 
 class KnownContents:
