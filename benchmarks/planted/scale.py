@@ -26,7 +26,7 @@ COPY_EVERY = 50
 COPY_ERROR = 0.05
 """Share of the bits that differ in a copy."""
 MAX_DISTANCE = 0.3
-_BATCH = 1 << 14
+_BATCH = 15_000  # whole stretches of COPY_EVERY
 
 
 def _frames(content: str, num: int, rng: np.random.Generator) -> np.ndarray:
