@@ -50,14 +50,17 @@ def test_the_pairs_are_those_of_the_data_set_word_for_word(tmp_path):
     assert {(item.reason, item.num_clips) for item in report.unasked} == {(NO_RECORD, 1)} and len(report.unasked) == 6
 
 
-def test_hazardqas_rows_have_the_sign_of_the_annotation(tmp_path):
+def test_hazardqas_rows_have_the_sign_and_the_classification_of_the_annotation(tmp_path):
     values = '"AgentClassification": "Vehicle", "SuggestedAction": "Yield", "IsThereRisk": "Yes"}'
     risk = image("i", None, classification=f'{{"SceneClassification": "Urban road", {values}')
     reply = format_reply("A car is near.", "yes")
     records = [record("i", "object_detection", reply, "Is a road user near?")]
     version = next(iter(HAZARDNET_PROMPTS))
     accepted, rejected, _ = synthesize(tmp_path, [risk], records, prompt_version=version)
-    assert rejected == [] and [(row["answer"], row["is_positive"]) for row in accepted] == [(reply, True)]
+    assert rejected == [] and [(row["task"], row["answer"], row["is_positive"]) for row in accepted] == [
+        ("object_detection", reply, True),
+        ("scene_classification", risk["classification"], True),
+    ]
 
 
 def test_a_data_set_without_pairs_has_none(tmp_path):

@@ -119,7 +119,9 @@ def test_a_folder_without_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no DoTA here; expected metadata_train\.json and metadata_val\.json"):
         list(candidates(tmp_path, DOTA))
     (tmp_path / "metadata_val.json").write_text("{}")
-    with pytest.raises(UserError, match="no entry in it; expected DoTA's metadata"):
+    assert list(candidates(tmp_path, DOTA)) == []
+    (tmp_path / "metadata_val.json").write_text("[]")
+    with pytest.raises(UserError, match="does not begin with '{'; expected DoTA's metadata"):
         list(candidates(tmp_path, DOTA))
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from hazardline.errors import UserError
 from hazardline.ingest.adapter import Candidate, Problem, shorten
 from hazardline.ingest.config import SourceConfig
-from hazardline.ingest.json_members import read_members, read_values
+from hazardline.ingest.json_items import read_members
 from hazardline.ingest.place import Place
 from hazardline.native import Light, Times
 
@@ -45,7 +45,7 @@ _AGENTS: Mapping[str, str] = {
     "truck": "truck",
     "bus": "bus",
 }
-_LABELS_PLACE = ("labels.item.objects.item.category", "lables.item.objects.item.category")
+_LABELS = ("labels", "lables")
 
 
 class DotaAdapter:
@@ -61,8 +61,12 @@ class DotaAdapter:
         if not files:
             raise UserError(f"{self._place.name}: no DoTA here; expected {' and '.join(_FILES)}, and frames")
         for name, path in files:
-            for clip, entry in read_members(path, "DoTA's metadata, one entry a clip"):
-                yield self._candidate(f"{name} {shorten(clip)}", name, clip, entry)
+            for item in read_members(path, "DoTA's metadata, one entry a clip"):
+                origin = f"{name} {shorten(item.key) or f'entry {item.number}'}"
+                if item.fault is not None:
+                    yield Problem(origin, "", "bad_annotation", shorten(f"{origin}: {item.fault}"))
+                else:
+                    yield self._candidate(origin, name, item.key, item.value)
 
     def _candidate(self, origin: str, file: str, clip: str, entry: Any) -> Candidate | Problem:
         match = _CLIP.fullmatch(clip)
@@ -104,12 +108,22 @@ class DotaAdapter:
         light: Light = "unknown"
         agents: set[str] = set()
         if path is not None:
-            for place, value in read_values(path, "DoTA's annotation of a clip"):
-                if place in _LABELS_PLACE and isinstance(value, str):
-                    agents.add(_AGENTS.get(value.casefold(), ""))
-                elif place == "night" and isinstance(value, bool):
-                    light = "night" if value else "day"
+            for item in read_members(path, "DoTA's annotation of a clip"):
+                if item.key in _LABELS:
+                    agents |= {_AGENTS.get(name.casefold(), "") for name in _categories(item.value)}
+                elif item.key == "night" and isinstance(item.value, bool):
+                    light = "night" if item.value else "day"
         return light, tuple(sorted(agents - {""}))
+
+
+def _categories(labels: Any) -> Iterator[str]:
+    """The category of every road user in every frame, as far as they are texts."""
+    for frame in labels if isinstance(labels, list) else ():
+        objects = frame.get("objects") if isinstance(frame, Mapping) else None
+        for item in objects if isinstance(objects, list) else ():
+            category = item.get("category") if isinstance(item, Mapping) else None
+            if isinstance(category, str):
+                yield category
 
 
 def _window_and_class(entry: Any) -> tuple[int, int, str]:

@@ -24,7 +24,7 @@ from hazardline.ingest.accident_rows import (
 from hazardline.ingest.adapter import Candidate, Problem, shorten
 from hazardline.ingest.config import SourceConfig
 from hazardline.ingest.frame_rates import FrameRates
-from hazardline.ingest.json_members import read_members
+from hazardline.ingest.json_items import read_members
 from hazardline.ingest.place import Place
 
 _METADATA = "video_metadata.json"
@@ -73,13 +73,16 @@ class MmAuAdapter:
             raise UserError(f"{self._place.name}: no MM-AU here; expected one of {names}, and CAP-DATA or DADA-DATA")
 
     def _from_metadata(self, path: Path, parts: list[_Part]) -> Iterator[Candidate | Problem]:
-        for name, entry in read_members(path, "MM-AU's video_metadata.json"):
-            origin = shorten(f"{_METADATA} {name}")
-            row = read_accident_entry(origin, entry)
+        for item in read_members(path, "MM-AU's video_metadata.json"):
+            origin = f"{_METADATA} {shorten(item.key) or f'entry {item.number}'}"
+            if item.fault is not None:
+                yield Problem(origin, "", "bad_annotation", shorten(f"{origin}: {item.fault}"))
+                continue
+            row = read_accident_entry(origin, item.value)
             if isinstance(row, Problem):
                 yield row
                 continue
-            part = _part_of(row, str(entry.get("video_name", "")))
+            part = _part_of(row, str(item.value.get("video_name", "")))
             if part is None:
                 wanted = "expected a number of 6 digits (CAP) or 3 (DADA)"
                 yield Problem(origin, "", "bad_annotation", f"{origin}: id {row.values['video']!r}; {wanted}")
