@@ -121,7 +121,7 @@ def test_a_folder_without_it(tmp_path: Path) -> None:
     (tmp_path / "metadata_val.json").write_text("{}")
     assert list(candidates(tmp_path, DOTA)) == []
     (tmp_path / "metadata_val.json").write_text("[]")
-    with pytest.raises(UserError, match="does not begin with '{'; expected DoTA's metadata"):
+    with pytest.raises(UserError, match=r"does not begin with '\{'; expected DoTA's metadata"):
         list(candidates(tmp_path, DOTA))
 
 
