@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
@@ -327,31 +328,38 @@ def test_a_trickle_is_a_timeout(tmp_path):
     import socket
 
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.1)
     is_over = threading.Event()
 
     def trickle():
         while not is_over.is_set():
-            connection, _ = listener.accept()
-            connection.recv(1 << 20)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
             try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with connection, suppress(OSError):  # until the other side has waited long enough
+                connection.recv(1 << 20)
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+                )
                 while not is_over.is_set():
                     connection.sendall(b" ")
                     time.sleep(0.02)
-            except OSError:
-                connection.close()
 
-    thread = threading.Thread(target=trickle, daemon=True)
+    thread = threading.Thread(target=trickle)
     thread.start()
     inputs = crashes(tmp_path, 1)
     begin = time.monotonic()
     settings = config(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", timeout_s=0.5, max_tries=2)
-    with pytest.raises(RefusedOutputError):
-        run_stage(settings, inputs, tmp_path / "out", SilentReporter())
-    is_over.set()
+    try:
+        with pytest.raises(RefusedOutputError):
+            run_stage(settings, inputs, tmp_path / "out", SilentReporter())
+    finally:
+        is_over.set()
+        thread.join()
+        listener.close()
     assert time.monotonic() - begin < 10
     assert [row["reason"] for row in read_table(FAILED, tmp_path / "out")] == ["timeout"]
-    listener.close()
 
 
 @pytest.mark.parametrize(
