@@ -20,6 +20,9 @@ ROWS_PER_GROUP = 1 << 16
 """Rows of a Parquet row group: what a reader or a writer holds at most, as columns."""
 _ROWS_PER_PORTION = 1 << 12
 """Rows that are held as Python objects at a time."""
+_READ_BYTES = 1 << 20
+"""Column chunks are read in pieces of this size, since a row group may hold a whole table. Without `pre_buffer=False`
+pyarrow reads whole chunks ahead all the same."""
 
 
 @dataclass(frozen=True)
@@ -302,6 +305,20 @@ def write_table(table: Table, folder: Path, rows: Iterable[Mapping[str, Any]]) -
     return writer.path
 
 
+def write_batches(table: Table, folder: Path, batches: Iterable[pa.RecordBatch]) -> Path:
+    """Write `folder/<file_name>` from stretches of rows, whole or not at all; only one stretch is in memory.
+
+    Raises:
+        ValueError: a stretch has other columns than the schema.
+    """
+    path = folder / table.file_name
+    schema = table.schema.with_metadata({TABLE_NAME_KEY: table.name.encode()})
+    with atomic_stream(path) as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch.cast(schema))
+    return path
+
+
 def read_rows(
     table: Table, folder: Path, columns: Sequence[str] | None = None, batch_rows: int = _ROWS_PER_PORTION
 ) -> Iterator[dict[str, Any]]:
@@ -317,32 +334,49 @@ def read_rows(
         UserError: the file is missing, is no Parquet file, or holds another table or version (at the call); it is
             damaged (when a row is asked for).
     """
+    batches = read_batches(table, folder, table.schema.names if columns is None else columns, batch_rows)
+    return (row for batch in batches for row in batch.to_pylist())
+
+
+def read_batches(
+    table: Table, folder: Path, columns: Sequence[str], batch_rows: int = ROWS_PER_GROUP
+) -> Iterator[pa.RecordBatch]:
+    """Some columns of `folder/<file_name>`, a stretch of rows at a time: no more than that is in memory.
+
+    Args:
+        table: the declared table.
+        folder: where the file lies.
+        columns: the columns wanted.
+        batch_rows: rows of a stretch at most.
+
+    Raises:
+        UserError: the file is missing, is no Parquet file, or holds another table or version (at the call); it is
+            damaged (when a stretch is asked for).
+    """
     path = folder / table.file_name
-    try:
+    with damage_named(path, f"a {table.name} table"):
         schema = pq.read_schema(path)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
     check_schema(table, path, schema)
-    return _rows(table, path, columns, batch_rows)
+    return batches_of(path, columns, batch_rows, f"a {table.name} table")
 
 
-def _rows(table: Table, path: Path, columns: Sequence[str] | None, batch_rows: int) -> Iterator[dict[str, Any]]:
-    try:
-        # without `pre_buffer=False` pyarrow reads ahead, and memory grows with the file
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-            for batch in file.iter_batches(batch_rows, columns=list(columns) if columns is not None else None):
-                yield from batch.to_pylist()
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
+def batches_of(path: Path, columns: Sequence[str], batch_rows: int, what: str) -> Iterator[pa.RecordBatch]:
+    """Some columns of any Parquet file, a stretch of rows at a time; `what` it should be stands in an error.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with damage_named(path, what), pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
+        for batch in file.iter_batches(batch_rows, columns=list(columns), use_threads=False):
+            batch.validate(full=True)
+            yield batch
 
 
 def count_rows(table: Table, folder: Path) -> int:
     """Number of rows of `folder/<file_name>`, from its footer; errors as `read_rows`."""
     path = folder / table.file_name
-    try:
+    with damage_named(path, f"a {table.name} table"):
         metadata = pq.read_metadata(path)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
     return int(metadata.num_rows)
 
 
@@ -353,10 +387,8 @@ def read_table(table: Table, folder: Path) -> list[dict[str, Any]]:
         UserError: the file is missing, is no Parquet file, or holds another table or version.
     """
     path = folder / table.file_name
-    try:
+    with damage_named(path, f"a {table.name} table"):
         data = pq.read_table(path)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a {table.name} table ({error})") from None
     check_schema(table, path, data.schema)
     rows: list[dict[str, Any]] = data.to_pylist()
     return rows
@@ -371,3 +403,17 @@ def check_schema(table: Table, path: Path, schema: pa.Schema) -> None:
     found = (schema.metadata or {}).get(TABLE_NAME_KEY, b"no hazardline table").decode()
     if found != table.name or not schema.remove_metadata().equals(table.schema):
         raise UserError(f"{path}: holds {found}, expected {table.name}; run the stage that makes it again")
+
+
+@contextmanager
+def damage_named(path: Path, what: str) -> Iterator[None]:
+    """Turn what pyarrow says of a missing or damaged file into an error that names the file, and `what` it should be.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: names that are no UTF-8
+        detail = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: cannot be read as {what} ({detail})") from None

@@ -8,6 +8,7 @@ from hazardline.ingest import stage as ingest
 from hazardline.ingest.config import IngestConfig
 from hazardline.ingest.report import IngestReport
 from hazardline.progress import SilentReporter
+from hazardline.review.dataset_digest import corrections_within, dataset_digest
 from hazardline.split import stage as split
 from hazardline.split.config import SplitConfig
 from hazardline.synthesize import stage as synthesize
@@ -57,6 +58,9 @@ def test_corrections_become_a_version(tmp_path: Path, datasets_of_this_test: Pat
         ("c03", "old_value_differs"),
         ("gone", "unknown_clip"),
     }
+    found = read_table(SCENES, outs["after"])
+    assert report.dataset_digest == dataset_digest(found, {}, corrections_within(outs["after"]))  # as reviews name it
+    assert report.dataset_digest != dataset_digest(found, {})
     head = DatasetStore(datasets_of_this_test).head("mine")
     assert head is not None and head.parent is not None
     assert (head.changes.num_changed, head.changes.num_unchanged) == (1, 11)

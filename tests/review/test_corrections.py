@@ -91,6 +91,17 @@ def test_what_would_break_the_row_is_refused(changes: list[tuple[str, Any, Any]]
     assert applied(row, *[correction(*change) for change in changes]) == (row, [reason])
 
 
+def test_a_later_review_corrects_an_earlier_one() -> None:
+    row = scene("a")
+    first = correction("cause", row["cause"], "Ice on the road.")
+    second = correction("cause", "Ice on the road.", "Snow on the road.", sample="1" * 16)
+    twice = row | {"cause": "Snow on the road."}
+    assert applied(row, first, second) == (twice, [])
+    assert applied(row | {"cause": "Ice on the road."}, first, second) == (twice, [])
+    assert applied(twice, first, second) == (twice, [])
+    assert applied(row, second) == (row, ["old_value_differs"])
+
+
 def test_other_clips_and_answers_are_not_looked_at() -> None:
     row = scene("a")
     assert applied(row, correction("cause", "?", "!", "b"), correction("answer:cause_reasoning", "?", "!")) == (row, [])
@@ -235,6 +246,23 @@ def test_times_and_texts_go_into_the_scenes(line: Line) -> None:
     # the overlay alone makes the same data set
     scenes = read_table(SCENES, line.inputs["ingest"])
     assert [apply_corrections(row, overlay)[0] for row in scenes] == read_table(SCENES, line.root / "moved")
+
+
+def test_a_second_review_keeps_what_the_first_said(line: Line, tmp_path: Path) -> None:
+    change = on("crash-01", choice("cause_reasoning", "wrong"), text("cause_reasoning", "Ice on the road."))
+    line.reviewed("first", {1: change}, Rules())
+    inputs = {**line.inputs, "ingest": line.root / "first"}
+    write_project(inputs, tmp_path / "project", 100, 0, MediaPlan())
+    sample, tasks = read_project(tmp_path / "project"), read_tasks(tmp_path / "project")[1]
+    path = write(tmp_path / "second.json", export(tasks, {1: on("crash-01", mark("crash", 91, 150))}))
+    write_results(sample, [path], tmp_path / "results", keep_names=True, num_resamples=100)
+    decided = decide(sample, read_table(DECISIONS, tmp_path / "results"))
+    report = write_corrected(inputs["ingest"], sample, decided, tmp_path / "out")
+    assert report.parent_digest == sample.scenes_digest
+    overlay = read_corrections(tmp_path / "out" / CORRECTIONS_NAME)
+    assert [item.field for item in overlay] == ["cause", "crash_start_s"]
+    scenes = read_table(SCENES, line.inputs["ingest"])
+    assert [apply_corrections(row, overlay)[0] for row in scenes] == read_table(SCENES, tmp_path / "out")
 
 
 def test_the_corrected_folder_is_read_by_synthesize(line: Line, tmp_path: Path) -> None:

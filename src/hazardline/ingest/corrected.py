@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from hazardline.documents import Document
-from hazardline.files import canonical_json
 from hazardline.review.corrections import (
     CORRECTIONS_NAME,
     SCENE_FIELDS,
     Correction,
     CorrectionProblem,
     apply_corrections,
+    of_answers,
     read_corrections,
     write_corrections,
 )
@@ -60,10 +60,9 @@ class Overlay:
         ]
         return tuple(NotApplied(**asdict(problem)) for problem in [*self._problems, *left])
 
-    def answers(self) -> bytes:
-        """What the corrections of answers add to the content of the data set: no byte where there are none."""
-        found = [item.data() for item in self._corrections if item.field not in SCENE_FIELDS]
-        return canonical_json(found) if found else b""
+    def answers(self) -> list[dict[str, Any]]:
+        """Corrections of answers: they change the content of the data set, and no row of the scenes."""
+        return of_answers(self._corrections)
 
     def write(self, out: Path) -> None:
         """Leave them beside the scenes for synthesize, which applies those of answers; nothing where there are none."""

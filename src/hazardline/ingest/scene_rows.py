@@ -1,15 +1,13 @@
 """From the books to the stage's tables and its report, a clip at a time, in the order of `clip_id`."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from hazardline.datasets.difference import placeless
+from hazardline.datasets.content import ContentDigest
 from hazardline.datasets.document import SourceRoot
-from hazardline.files import canonical_json
 from hazardline.ingest.adapter import PublishedPair
 from hazardline.ingest.config import SourceConfig
 from hazardline.ingest.corrected import Overlay
@@ -33,7 +31,7 @@ def write_tables(
     overlay: Overlay,
 ) -> IngestReport:
     """Write all tables, the scenes as reviews have corrected them; returns the report, which is not written yet."""
-    digest, total_s = hashlib.sha256(), 0.0
+    digest, total_s = ContentDigest(), 0.0
     scenarios: Counter[str] = Counter()
     labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with ExitStack() as stack:
@@ -51,8 +49,7 @@ def write_tables(
             fingerprints.write({"clip_id": row["clip_id"], "frames": found.fingerprint})
             for pair in seen.candidate.pairs:
                 records.write(_record(row["clip_id"], pair))
-            pairs = [vars(pair) for pair in seen.candidate.pairs]
-            digest.update(canonical_json([placeless(row), pairs]) + b"\n")
+            digest.add(row, [vars(pair) for pair in seen.candidate.pairs])
             labels[row["source"]][row["label"]] += 1
             scenarios[row["scenario"]] += 1
             total_s += row["duration_s"]
@@ -60,7 +57,6 @@ def write_tables(
             quarantine.write(vars(problem))
         num_clips = scenes.num_rows
     overlay.write(out)
-    digest.update(overlay.answers())
     return IngestReport(
         sources=tuple(SourceRoot(source=source.source, root=place.name) for place, source in places),
         num_clips=num_clips,
@@ -74,7 +70,7 @@ def write_tables(
         corrections_not_applied=overlay.not_applied(),
         total_s=round(total_s, 3),
         decoder=decoder,
-        dataset_digest=digest.hexdigest(),
+        dataset_digest=digest.finish(overlay.answers()),
     )
 
 

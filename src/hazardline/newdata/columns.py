@@ -1,4 +1,4 @@
-"""Parquet tables read some columns and some thousand rows at a time, so that a version of any size fits in memory."""
+"""The rows and vectors of some clips, picked from tables of any size."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,32 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hazardline.errors import UserError
-from hazardline.tables import Table
+from hazardline.tables import batches_of, damage_named
 
 BATCH_ROWS = 8_192
-_NAME_KEY = b"hazardline.table"
-_READ_BYTES = 1 << 20
-"""Column chunks are read in pieces of this size, since a row group may hold a whole version. Without `pre_buffer=False`
-pyarrow reads whole chunks ahead all the same."""
-
-
-def read_batches(table: Table, folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of `folder/<file_name>`, in the order of the file.
-
-    Raises:
-        UserError: the file is missing, is no Parquet file, is damaged, or holds another table or version.
-    """
-    path = folder / table.file_name
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected the output folder of `hazardline ingest`")
-    with _damage_is_the_users(path):
-        file = pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
-    with file:
-        schema = file.schema_arrow
-        found = (schema.metadata or {}).get(_NAME_KEY, b"no hazardline table").decode(errors="replace")
-        if found != table.name or not schema.remove_metadata().equals(table.schema):
-            raise UserError(f"{path}: holds {found}, expected {table.name}; run the stage that makes it again")
-        yield from _batches(file, path, columns)
+_VECTORS = "a Parquet table with the columns clip_id and vector"
 
 
 def read_vectors(path: Path, wanted: Sequence[str]) -> dict[str, list[float]]:
@@ -43,13 +21,10 @@ def read_vectors(path: Path, wanted: Sequence[str]) -> dict[str, list[float]]:
     Raises:
         UserError: missing, damaged, other columns, or a wanted clip has none or two.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected a Parquet file with the columns clip_id and vector")
-    with _damage_is_the_users(path):
-        file = pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
-    with file:
-        _check_vector_columns(path, file.schema_arrow)
-        found = pick(_batches(file, path, ("clip_id", "vector")), wanted, str(path))
+    with damage_named(path, _VECTORS):
+        schema = pq.read_schema(path)
+    _check_vector_columns(path, schema)
+    found = pick(batches_of(path, ("clip_id", "vector"), BATCH_ROWS, _VECTORS), wanted, str(path))
     return {clip_id: row["vector"] for clip_id, row in found.items()}
 
 
@@ -75,17 +50,6 @@ def pick(batches: Iterator[pa.RecordBatch], wanted: Sequence[str], name: str) ->
     return found
 
 
-def _batches(file: pq.ParquetFile, path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    batches = file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False)
-    while True:
-        with _damage_is_the_users(path):
-            batch = next(batches, None)
-            if batch is None:
-                return
-            batch.validate(full=True)
-        yield batch
-
-
 def _check_vector_columns(path: Path, schema: pa.Schema) -> None:
     kinds = {field.name: field.type for field in schema}
     vector = kinds.get("vector", pa.null())
@@ -96,18 +60,3 @@ def _check_vector_columns(path: Path, schema: pa.Schema) -> None:
             f"{path}: has the columns {', '.join(f'{f.name} ({f.type})' for f in schema)}; expected clip_id (string) "
             "and vector (list of floats)"
         )
-
-
-class _damage_is_the_users:
-    """Turns what pyarrow says of a damaged file into an error that names the file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | ValueError | pa.ArrowException):  # ValueError: names that are no UTF-8
-            detail = " ".join(str(error).split())[:200]
-            raise UserError(f"{self._path}: cannot be read as a Parquet table ({detail})") from None

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from hazardline.errors import UserError
 from hazardline.files import canonical_json
-from hazardline.newdata.columns import read_batches
+from hazardline.newdata.columns import BATCH_ROWS
 from hazardline.newdata.document import STATUSES, Status, StatusCounts, Version
-from hazardline.tables import SCENES
+from hazardline.tables import SCENES, read_batches
 
 Side = Literal["reference", "today"]
 FRESH: tuple[Status, ...] = ("new", "changed")
@@ -187,7 +187,7 @@ def _load(database: sqlite3.Connection, side: Side, folder: Path | None, seed: i
         return
     database.execute("BEGIN")
     num_loaded = 0
-    for batch in read_batches(SCENES, folder, ("clip_id", "sha256", *ANNOTATION_COLUMNS)):
+    for batch in read_batches(SCENES, folder, ("clip_id", "sha256", *ANNOTATION_COLUMNS), BATCH_ROWS):
         ids = batch.column("clip_id").to_pylist()
         shas = [hashlib.blake2b(sha.encode(), digest_size=16).digest() for sha in batch.column("sha256").to_pylist()]
         draws = [_draw(seed, clip_id) for clip_id in ids]

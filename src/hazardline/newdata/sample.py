@@ -11,9 +11,9 @@ from scipy.sparse.csgraph import connected_components
 
 from hazardline.errors import UserError
 from hazardline.ingest.features import FEATURES
-from hazardline.newdata.columns import pick, read_batches, read_vectors
+from hazardline.newdata.columns import BATCH_ROWS, pick, read_vectors
 from hazardline.newdata.config import DriftName
-from hazardline.tables import SCENES
+from hazardline.tables import SCENES, read_batches
 
 CATEGORIES: tuple[DriftName, ...] = (
     "label",
@@ -92,9 +92,9 @@ def read_sample(
     sides = ((reference, reference_ids), (today, new_ids))
     rows: list[dict[str, Any]] = []
     for folder, ids in sides:
-        scenes = pick(read_batches(SCENES, folder, _SCENE_COLUMNS), ids, str(folder / SCENES.file_name))
+        scenes = pick(read_batches(SCENES, folder, _SCENE_COLUMNS, BATCH_ROWS), ids, str(folder / SCENES.file_name))
         columns = ("clip_id", "clip_colour", "motion_energy")
-        features = pick(read_batches(FEATURES, folder, columns), ids, str(folder / FEATURES.file_name))
+        features = pick(read_batches(FEATURES, folder, columns, BATCH_ROWS), ids, str(folder / FEATURES.file_name))
         rows += [{**scenes[clip_id], **features[clip_id]} for clip_id in ids]
     is_new = np.repeat([False, True], [len(reference_ids), len(new_ids)])
     motion = _matrix([row["motion_energy"] for row in rows], "motion_energy")

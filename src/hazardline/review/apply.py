@@ -21,7 +21,7 @@ from hazardline.review.corrections import (
     apply_corrections,
     write_corrections,
 )
-from hazardline.review.dataset_digest import dataset_digest, published_pairs
+from hazardline.review.dataset_digest import corrections_within, dataset_digest, published_pairs
 from hazardline.review.sample_document import ReviewSample
 from hazardline.review.verdict import Rules, verdicts
 from hazardline.tables import SCENES, read_table, write_table
@@ -47,7 +47,7 @@ class Applied(Document):
     """Of the scenes before."""
     dataset_digest: str
     num_corrections: int
-    """In `corrections.jsonl`: of scenes and of answers."""
+    """Of scenes and of answers; `corrections.jsonl` holds those of earlier reviews before them."""
     num_applied: int
     """Values of the scenes table that are other ones now, or were the corrected ones already."""
     num_of_answers: int
@@ -103,13 +103,15 @@ def write_corrected(ingest: Path, sample: ReviewSample, decided: Corrected, out:
     scenes = read_table(SCENES, ingest)
     rows, problems = _apply_all(scenes, decided.corrections)
     pairs = published_pairs(ingest)
+    earlier = corrections_within(ingest)
+    overlay = [*earlier, *decided.corrections]
     refused = {problem.clip_id for problem in problems}
     of_scenes = [item for item in decided.corrections if item.field in SCENE_FIELDS]
     applied = [item for item in of_scenes if item.clip_id not in refused]
     report = Applied(
         sample=sample.sample_id(),
-        parent_digest=dataset_digest(scenes, pairs),
-        dataset_digest=dataset_digest(rows, pairs),
+        parent_digest=dataset_digest(scenes, pairs, earlier),
+        dataset_digest=dataset_digest(rows, pairs, overlay),
         num_corrections=len(decided.corrections),
         num_applied=len(applied),
         num_of_answers=len(decided.corrections) - len(of_scenes),
@@ -124,7 +126,7 @@ def write_corrected(ingest: Path, sample: ReviewSample, decided: Corrected, out:
         )
         write_table(SCENES, making, rows)
         _write_ingest_report(ingest, making, rows, report.dataset_digest)
-        write_corrections(making / CORRECTIONS_NAME, decided.corrections)
+        write_corrections(making / CORRECTIONS_NAME, overlay)
         report.write(making / APPLIED_NAME)
         if final.exists():
             final.rmdir()

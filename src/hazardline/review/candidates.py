@@ -9,7 +9,7 @@ from typing import Any, get_args
 from hazardline.errors import UserError
 from hazardline.hazardnet import CLASSIFICATION
 from hazardline.image_file import is_image
-from hazardline.review.dataset_digest import dataset_digest, published_pairs
+from hazardline.review.dataset_digest import corrections_within, dataset_digest, published_pairs
 from hazardline.review.sample_document import LeftOut, ReviewClip, ReviewPair, SceneField
 from hazardline.suites import ALL_PROMPTS, CRASHCHAT, Suite, suite_of
 from hazardline.tables import ASSIGNMENT, QA, SCENES, read_table
@@ -81,9 +81,9 @@ def read_candidates(inputs: Mapping[str, Path]) -> Candidates:
             clips.append(_clip(row, pairs[clip_id], suite))
         else:
             left_out.append(LeftOut(clip_id=clip_id, reason=reason))
-    return Candidates(
-        suite, version, dataset_digest(scenes, published_pairs(inputs["ingest"])), len(scenes), clips, left_out
-    )
+    ingest = inputs["ingest"]
+    digest = dataset_digest(scenes, published_pairs(ingest), corrections_within(ingest))
+    return Candidates(suite, version, digest, len(scenes), clips, left_out)
 
 
 def _why_not(row: Mapping[str, Any], pairs: list[dict[str, Any]], suite: Suite) -> str | None:

@@ -75,6 +75,11 @@ def read_corrections(path: Path) -> list[Correction]:
     return found
 
 
+def of_answers(corrections: Iterable[Correction]) -> list[dict[str, Any]]:
+    """Those of answers (`answer:TASK`), which the scenes table does not hold."""
+    return [item.data() for item in corrections if item.field not in SCENE_FIELDS]
+
+
 def apply_corrections(
     scene: Mapping[str, Any], corrections: Iterable[Correction]
 ) -> tuple[dict[str, Any], list[CorrectionProblem]]:
@@ -91,10 +96,10 @@ def apply_corrections(
         The new row, and no problem; or the row as it was, and why.
     """
     own = [item for item in corrections if item.clip_id == scene["clip_id"] and item.field in SCENE_FIELDS]
-    problems = _conflicts(own, scene)
+    values, problems = _corrected(own, scene)
     if problems:
         return dict(scene), problems
-    row = {**scene, **{item.field: item.new for item in own}}
+    row = {**scene, **values}
     fault = _inconsistency(row) if own else None
     if fault is not None:
         field, detail = fault
@@ -108,27 +113,34 @@ def apply_pair_corrections(
     """A row of the QA table with the correction of its answer, where there is one (`answer:TASK`)."""
     field = f"{ANSWER_PREFIX}{pair['task']}"
     own = [item for item in corrections if item.clip_id == pair["clip_id"] and item.field == field]
-    problems = _conflicts(own, {field: pair["answer"]})
+    values, problems = _corrected(own, {field: pair["answer"]})
     if problems or not own:
         return dict(pair), problems
-    return {**pair, "answer": own[0].new}, []
+    return {**pair, "answer": values[field]}, []
 
 
-def _conflicts(corrections: list[Correction], values: Mapping[str, Any]) -> list[CorrectionProblem]:
-    problems = []
-    wanted: dict[str, FieldValue] = {}
+def _corrected(
+    corrections: Iterable[Correction], values: Mapping[str, Any]
+) -> tuple[dict[str, FieldValue], list[CorrectionProblem]]:
+    """Corrected values by field, and what speaks against them. A later review may correct what an earlier one said."""
+    states: dict[str, list[FieldValue]] = {}
+    problems: list[CorrectionProblem] = []
+    clip_id = ""
     for item in corrections:
-        now = values[item.field]
-        if wanted.setdefault(item.field, item.new) != item.new:
-            detail = f"corrected to {wanted[item.field]!r} and to {item.new!r}"
-            problems.append(CorrectionProblem(item.clip_id, item.field, "contradiction", detail))
-        elif not _fits(item.field, item.new):
+        clip_id, known = item.clip_id, states.setdefault(item.field, [item.old])
+        if not _fits(item.field, item.new):
             detail = f"{item.new!r} cannot stand there"
             problems.append(CorrectionProblem(item.clip_id, item.field, "wrong_type", detail))
-        elif now not in (item.old, item.new):
-            detail = f"reviewed as {item.old!r}, is {now!r} now; review it again"
-            problems.append(CorrectionProblem(item.clip_id, item.field, "old_value_differs", detail))
-    return problems
+        elif item.old == known[-1]:
+            known.append(item.new)
+        elif item.new != known[-1]:
+            detail = f"corrected to {known[-1]!r} and to {item.new!r}"
+            problems.append(CorrectionProblem(item.clip_id, item.field, "contradiction", detail))
+    for field, known in states.items():
+        if values[field] not in known and field not in {problem.field for problem in problems}:
+            detail = f"reviewed as {known[0]!r}, is {values[field]!r} now; review it again"
+            problems.append(CorrectionProblem(clip_id, field, "old_value_differs", detail))
+    return {field: known[-1] for field, known in states.items()}, problems
 
 
 def _fits(field: str, value: FieldValue) -> bool:

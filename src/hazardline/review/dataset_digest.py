@@ -1,13 +1,12 @@
-"""The digest of a data set from its tables, as ingest computes it (`hazardline.ingest.scene_rows`)."""
+"""The digest of a data set from its tables, as ingest computes it."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hazardline.datasets.difference import placeless
-from hazardline.files import canonical_json
+from hazardline.datasets.content import ContentDigest
+from hazardline.review.corrections import CORRECTIONS_NAME, Correction, of_answers, read_corrections
 from hazardline.tables import RECORDS, read_rows
 
 
@@ -20,9 +19,19 @@ def published_pairs(ingest: Path) -> dict[str, list[dict[str, Any]]]:
     return dict(found)
 
 
-def dataset_digest(scenes: Iterable[Mapping[str, Any]], pairs: Mapping[str, list[dict[str, Any]]]) -> str:
-    """Hex SHA-256 over all scenes, but for the place of their files, and over their published pairs."""
-    digest = hashlib.sha256()
+def corrections_within(ingest: Path) -> list[Correction]:
+    """The corrections that a data set has already; none where it has no such file."""
+    path = ingest / CORRECTIONS_NAME
+    return read_corrections(path) if path.is_file() else []
+
+
+def dataset_digest(
+    scenes: Iterable[Mapping[str, Any]],
+    pairs: Mapping[str, list[dict[str, Any]]],
+    corrections: Iterable[Correction] = (),
+) -> str:
+    """Hex SHA-256 of `hazardline.datasets.content` over all scenes, their published pairs and corrected answers."""
+    digest = ContentDigest()
     for row in scenes:
-        digest.update(canonical_json([placeless(dict(row)), pairs.get(row["clip_id"], [])]) + b"\n")
-    return digest.hexdigest()
+        digest.add(row, pairs.get(row["clip_id"], []))
+    return digest.finish(of_answers(corrections))

@@ -15,8 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hazardline.errors import UserError
-from hazardline.table_columns import read_batches
-from hazardline.tables import ROWS_PER_GROUP, SCENES
+from hazardline.tables import ROWS_PER_GROUP, SCENES, read_batches
 
 Batches = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
 """Some columns of the scenes table, a stretch of rows at a time, as often as one asks."""

@@ -20,8 +20,7 @@ from hazardline.split.groups import group
 from hazardline.split.guard import check_assignment
 from hazardline.split.near_duplicates import LEAST_SHIFT_S, NearDuplicates, near_duplicates
 from hazardline.split.published import Published
-from hazardline.table_columns import read_batches, write_batches
-from hazardline.tables import ASSIGNMENT
+from hazardline.tables import ASSIGNMENT, read_batches, write_batches
 
 
 def run(config: SplitConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:

@@ -1,69 +1,17 @@
-"""The report's plots, as inline SVG whose ink takes the page's colour, so that they read on light and dark pages."""
+"""The report's plots."""
 
-import io
-import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import Any, ParamSpec
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hazardline.charts import COLOURS, INK, figure_of, interval, styled, svg
 from hazardline.evaluate.document import Estimate, SliceEstimate
 from hazardline.evaluate.scores import Interval
 
-COLOURS = {"candidate": "#2f7ed8", "base": "#b8860b", "constant": "#8a8a8a", "ceiling": "#2e9e5b"}
-Drawn = ParamSpec("Drawn")
-_INK = "#010203"  # replaced by currentColor
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "hazardline",
-    "font.size": 9,
-    "font.family": "sans-serif",
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 
-
-def _styled(draw: Callable[Drawn, str]) -> Callable[Drawn, str]:
-    """Draw under the report's style, whatever style the process has."""
-
-    @wraps(draw)
-    def styled(*args: Drawn.args, **kwargs: Drawn.kwargs) -> str:
-        with matplotlib.rc_context(_STYLE):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
-def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _svg(figure: Figure, label: str) -> str:
-    """The SVG element alone: no document head, metadata or namespaces, its id references intact."""
-    sink = io.StringIO()
-    figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    text = sink.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
-    text = text.replace(_INK, "currentColor").replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-    return text
-
-
-@_styled
+@styled
 def metric_chart(names: Sequence[str], metrics: Mapping[str, Mapping[str, Estimate]]) -> str:
     """Every metric of every model with its interval; the constant floor is the shaded part.
 
@@ -71,7 +19,7 @@ def metric_chart(names: Sequence[str], metrics: Mapping[str, Mapping[str, Estima
         names: metrics from top to bottom, all on a scale of 0 to 1.
         metrics: model (or `ceiling`) to metric to estimate; a missing one is left out.
     """
-    figure, axes = _figure(8.2, 0.9 + 0.34 * len(names))
+    figure, axes = figure_of(8.2, 0.9 + 0.34 * len(names))
     offsets = {"base": 0.26, "constant": 0.09, "candidate": -0.09, "ceiling": -0.26}
     for row, name in enumerate(reversed(names)):
         floor = metrics.get("constant", {}).get(name)
@@ -80,7 +28,7 @@ def metric_chart(names: Sequence[str], metrics: Mapping[str, Mapping[str, Estima
         for model, offset in offsets.items():
             found = metrics.get(model, {}).get(name)
             if found is not None:
-                _interval(axes, found, row + offset, COLOURS[model])
+                interval(axes, row + offset, found.value, found.low, found.high, COLOURS[model])
     for model in offsets:
         if metrics.get(model):
             axes.plot([], [], "o-", color=COLOURS[model], label=model)
@@ -89,15 +37,10 @@ def metric_chart(names: Sequence[str], metrics: Mapping[str, Mapping[str, Estima
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.grid(axis="x", alpha=0.2)
     figure.legend(loc="outside lower center", ncols=4)
-    return _svg(figure, "metrics with 95 % intervals")
+    return svg(figure, "metrics with 95 % intervals")
 
 
-def _interval(axes: Axes, found: Estimate, row: float, colour: str) -> None:
-    axes.plot([found.low, found.high], [row, row], color=colour, linewidth=1.6)
-    axes.plot([found.value], [row], "o", color=colour, markersize=4)
-
-
-@_styled
+@styled
 def times_chart(intervals: Sequence[tuple[Interval, Interval]], points: Sequence[tuple[float, float]]) -> str:
     """Predicted against true times of the crashes: start, end and pre-crash point; later answers on the upper edge.
 
@@ -114,7 +57,7 @@ def times_chart(intervals: Sequence[tuple[Interval, Interval]], points: Sequence
     figure = Figure(figsize=(9.0, 3.3), layout="constrained")
     for place, (title, pairs) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(1, 3, place)
-        axes.plot([0, end], [0, end], color=_INK, alpha=0.4, linewidth=1)
+        axes.plot([0, end], [0, end], color=INK, alpha=0.4, linewidth=1)
         if pairs:
             true, predicted = np.array(pairs).T
             shown = np.minimum(predicted, end)
@@ -124,16 +67,16 @@ def times_chart(intervals: Sequence[tuple[Interval, Interval]], points: Sequence
         axes.set_title(title, fontsize=9)
         if place == 1:
             axes.set_ylabel("predicted, s")
-    return _svg(figure, "predicted against true times")
+    return svg(figure, "predicted against true times")
 
 
-@_styled
+@styled
 def confusion_chart(counts: Mapping[str, Mapping[str, int]]) -> str:
     """What recognition said about each label: label -> answer (Yes, No, unparsable) -> clips."""
     rows, columns = list(counts), ["Yes", "No", "unparsable"]
     shares = np.array([[counts[row].get(column, 0) for column in columns] for row in rows], dtype=float)
     totals = np.maximum(shares.sum(axis=1, keepdims=True), 1)
-    figure, axes = _figure(4.2, 0.9 + 0.55 * len(rows))
+    figure, axes = figure_of(4.2, 0.9 + 0.55 * len(rows))
     for row, name in enumerate(rows):
         for column, answer in enumerate(columns):
             share = shares[row, column] / totals[row, 0]
@@ -143,13 +86,13 @@ def confusion_chart(counts: Mapping[str, Mapping[str, int]]) -> str:
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5), xlabel="the candidate said")
-    return _svg(figure, "recognition by label")
+    return svg(figure, "recognition by label")
 
 
-@_styled
+@styled
 def class_confusion_chart(field: str, columns: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> str:
     """A heat map of one field: true class (rows) -> what was said (columns) -> images; shades are shares of the row."""
-    figure, axes = _figure(1.6 + 0.95 * len(columns), 1.3 + 0.42 * len(counts))
+    figure, axes = figure_of(1.6 + 0.95 * len(columns), 1.3 + 0.42 * len(counts))
     for row, (true, said) in enumerate(counts.items()):
         total = max(sum(said.values()), 1)
         for column, name in enumerate(columns):
@@ -163,7 +106,7 @@ def class_confusion_chart(field: str, columns: Sequence[str], counts: Mapping[st
     axes.set_yticks(range(len(counts)), list(counts))
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(counts) - 0.5, -0.5), xlabel="the candidate said")
     axes.set_title(field, fontsize=9)
-    return _svg(figure, f"{field}: said against true")
+    return svg(figure, f"{field}: said against true")
 
 
 def _rectangle(column: int, row: int, colour: str, alpha: float) -> Any:
@@ -172,26 +115,26 @@ def _rectangle(column: int, row: int, colour: str, alpha: float) -> Any:
     return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=colour, alpha=alpha, linewidth=0)
 
 
-@_styled
+@styled
 def slice_chart(metric: str, slices: Sequence[SliceEstimate], whole: Estimate | None) -> str:
     """One metric of the candidate on every part of the test set, with the whole as a line."""
     chosen = [part for part in slices if part.metric == metric]
     labels = [f"{part.dimension}: {part.value} ({part.estimate.n})" for part in chosen]
-    figure, axes = _figure(5.6, 0.7 + 0.26 * max(len(chosen), 1))
+    figure, axes = figure_of(5.6, 0.7 + 0.26 * max(len(chosen), 1))
     for row, part in enumerate(reversed(chosen)):
-        _interval(axes, part.estimate, row, COLOURS["candidate"])
+        interval(axes, row, part.estimate.value, part.estimate.low, part.estimate.high, COLOURS["candidate"])
     if whole is not None:
-        axes.axvline(whole.value, color=_INK, alpha=0.5, linewidth=1, linestyle="--")
+        axes.axvline(whole.value, color=INK, alpha=0.5, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(chosen)), labels[::-1])
     axes.set(xlim=(0.0, 1.0), xlabel=metric)
     axes.grid(axis="x", alpha=0.2)
-    return _svg(figure, f"{metric} by part of the test set")
+    return svg(figure, f"{metric} by part of the test set")
 
 
-@_styled
+@styled
 def loss_chart(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     """Losses by step: name of the curve -> (step, loss)."""
-    figure, axes = _figure(7.2, 3.0)
+    figure, axes = figure_of(7.2, 3.0)
     for name, points in curves.items():
         steps, losses = np.array(points, dtype=float).T
         is_measured = "validation" in name
@@ -199,4 +142,4 @@ def loss_chart(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     axes.set(xlabel="step", ylabel="loss")
     axes.grid(alpha=0.2)
     figure.legend(loc="outside right upper")
-    return _svg(figure, "training losses")
+    return svg(figure, "training losses")
