@@ -15,7 +15,7 @@ def write_layout(
 ) -> None:
     """Lay out clips as a small true copy of a published data set's form, to read with `hazardline ingest`."""
     from hazardline.files import folder_in_making
-    from hazardline.simulate.layouts.registry import WRITERS
+    from hazardline.simulate.layouts.registry import READ_AS, WRITERS
 
     if source not in WRITERS:
         raise UserError(f"layout {source}: no such layout; expected one of {', '.join(sorted(WRITERS))}")
@@ -25,4 +25,5 @@ def write_layout(
         raise UserError(f"--out {out}: exists already; name a new folder")
     with folder_in_making(out) as making:
         WRITERS[source](clips, making)
-    typer.echo(f"wrote {out}: read it with `hazardline ingest --source {source} --root {out} --out FOLDER`")
+    name = READ_AS.get(source, source)
+    typer.echo(f"wrote {out}: read it with `hazardline ingest --source {name} --root {out} --out FOLDER`")

@@ -32,3 +32,6 @@ WRITERS: dict[str, Callable[[Path, Path], None]] = {
     "drama": write_drama,
     "hazardqa": write_hazardqa,
 }
+
+READ_AS = {"nexar_hub": "nexar"}
+"""Layouts of another name than their source's."""
