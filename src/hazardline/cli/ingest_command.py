@@ -45,8 +45,8 @@ def verify_store() -> NoReturn:
         console.print(table)
     state = "consistent" if found.is_consistent else "damaged"
     console.print(
-        f"{store.root}: {state}; {found.num_versions} versions of {found.num_heads} data sets, "
-        f"{found.num_media} clips of its own",
+        f"{store.root}: {state} (data sets {found.num_heads}, versions {found.num_versions}, clips of its own "
+        f"{found.num_media})",
         soft_wrap=True,
     )
     raise typer.Exit(0 if found.is_consistent else DAMAGED_STATUS)
