@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,14 @@ class Heard:
     in_flight: int = 0
     most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def settle(self) -> None:
+        """Wait for requests that were answered a moment ago to be counted."""
+        for _ in range(500):
+            with self.lock:
+                if not self.in_flight:
+                    return
+            time.sleep(0.01)
 
 
 Answering = Callable[[dict[str, Any]], tuple[str, Answer]]
@@ -86,6 +95,7 @@ def served(answering: Answering) -> Iterator[tuple[str, Heard]]:
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1", heard
     finally:
+        heard.settle()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -6,7 +6,7 @@ one decimal, like the times of answers.
 
 import io
 from collections.abc import Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +67,8 @@ def frame_jpegs(scene: SceneRow, indices: Sequence[int], config: EndpointConfig)
     path = Path(scene["video_uri"])
     width_px = min(scene["width_px"], config.image_width_px)
     height_px = max(1, round(scene["height_px"] * width_px / scene["width_px"]))
-    wanted = set(indices)
-    frames = islice(video.frames(path, RATE_HZ, width_px, height_px), max(indices) + 1)
-    return [_jpeg(frame, config.image_quality) for index, frame in enumerate(frames) if index in wanted]
+    frames = video.at(path, [index / RATE_HZ for index in indices], width_px, height_px)
+    return [_jpeg(frame, config.image_quality) for frame in frames]
 
 
 def _jpeg(frame: np.ndarray, quality: int) -> bytes:
