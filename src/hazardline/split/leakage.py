@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from hazardline.documents import Document
 
@@ -118,7 +119,10 @@ def _indicators(kinds: Sequence[tuple[str, ...]]) -> list[list[float]]:
 def audit(data: AuditData, limit_auc: float, seed: int = 0) -> list[LeakageRow]:
     """All feature sets of the data in all comparisons; the same data and seed give the same numbers."""
     comparisons = tuple(AGAINST) if "crash" in data.labels else (WITHOUT_CRASHES,)
-    return [_row(data, feature, comparison, limit_auc, seed) for comparison in comparisons for feature in data.features]
+    with threadpool_limits(1):  # for so little work, threads that wait for one another cost more than they do
+        return [
+            _row(data, feature, comparison, limit_auc, seed) for comparison in comparisons for feature in data.features
+        ]
 
 
 def _row(data: AuditData, feature: FeatureName, comparison: Comparison, limit_auc: float, seed: int) -> LeakageRow:
