@@ -106,6 +106,7 @@ ASSIGNMENT = Table(
         ]
     ),
 )
+"""The split of a clip a row, in the order of `clip_id`."""
 
 QA = Table(
     "qa@1",
@@ -124,6 +125,7 @@ QA = Table(
         ]
     ),
 )
+"""A question-answer pair a row, in the order of `clip_id` and, within a clip, of the suite's tasks."""
 
 RECORDS = Table(
     "records@1",
@@ -177,7 +179,6 @@ PREDICTIONS = Table(
 )
 """One answer a row, for every test question and every model."""
 
-
 CLIP_SCORES = Table(
     "clip_scores@1",
     "clip_scores.parquet",
@@ -194,7 +195,6 @@ CLIP_SCORES = Table(
     ),
 )
 """What each metric is computed from, a clip a row, so that two models can be compared clip by clip."""
-
 
 MARKS = Table(
     "marks@1",

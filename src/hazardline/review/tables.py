@@ -9,6 +9,13 @@ def _required(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, nullable=False)
 
 
+LEFT_OUT = Table(
+    "review_left_out@1",
+    "left_out.parquet",
+    pa.schema([_required("clip_id", pa.string()), _required("reason", pa.string())]),
+)
+"""A clip that could not be drawn a row, with the reason (a fixed text), in the order of `clip_id`."""
+
 DECISIONS = Table(
     "decisions@1",
     "decisions.parquet",
