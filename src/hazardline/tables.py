@@ -100,7 +100,7 @@ ASSIGNMENT = Table(
     "assignment.parquet",
     pa.schema(
         [
-            _required("clip_id", pa.string()),
+            _required("clip_id", pa.string()),  # in its order
             _required("group_id", pa.string()),
             _required("split", pa.string()),  # train | validation | test
         ]
@@ -113,7 +113,7 @@ QA = Table(
     pa.schema(
         [
             _required("qa_id", pa.string()),  # <clip_id>/<task>
-            _required("clip_id", pa.string()),
+            _required("clip_id", pa.string()),  # in its order; within a clip in that of the suite's tasks
             _required("split", pa.string()),
             _required("task", pa.string()),
             _required("question", pa.string()),
@@ -177,7 +177,6 @@ PREDICTIONS = Table(
 )
 """One answer a row, for every test question and every model."""
 
-
 CLIP_SCORES = Table(
     "clip_scores@1",
     "clip_scores.parquet",
@@ -187,30 +186,12 @@ CLIP_SCORES = Table(
             _required("clip_id", pa.string()),
             _required("metric", pa.string()),
             _required("target", pa.float64()),  # recognition: 1 for a crash; else 1
-            _required(
-                "value", pa.float64()
-            ),  # recognition: the predicted class; AUC: the score; IoU, pre-crash: the clip's value
+            # recognition: the predicted class; AUC: the score; IoU, pre-crash: the clip's value
+            _required("value", pa.float64()),
         ]
     ),
 )
 """What each metric is computed from, a clip a row, so that two models can be compared clip by clip."""
-
-
-MARKS = Table(
-    "marks@1",
-    "marks.parquet",
-    pa.schema(
-        [
-            _required("clip_id", pa.string()),
-            _required("mark", pa.string()),  # pre_crash | crash_start | crash_end
-            pa.field("reviewer", pa.string()),  # null for the annotation and for BADAS
-            _required("time_s", pa.float64()),
-            _required("source", pa.string()),  # annotation | reviewer | badas
-            _required("is_prefilled", pa.bool_()),  # a reviewer left it where it was shown: no second opinion
-        ]
-    ),
-)
-"""Every mark of a moment, a row each; several of one moment are kept side by side, never averaged."""
 
 
 class TableWriter:

@@ -8,7 +8,8 @@ from hazardline.ingest import stage as ingest
 from hazardline.ingest.config import IngestConfig
 from hazardline.ingest.report import IngestReport
 from hazardline.progress import SilentReporter
-from hazardline.review.dataset_digest import corrections_within, dataset_digest
+from hazardline.review.corrections import CORRECTIONS_NAME
+from hazardline.review.dataset_digest import dataset_digest
 from hazardline.split import stage as split
 from hazardline.split.config import SplitConfig
 from hazardline.synthesize import stage as synthesize
@@ -58,9 +59,10 @@ def test_corrections_become_a_version(tmp_path: Path, datasets_of_this_test: Pat
         ("c03", "old_value_differs"),
         ("gone", "unknown_clip"),
     }
-    found = read_table(SCENES, outs["after"])
-    assert report.dataset_digest == dataset_digest(found, {}, corrections_within(outs["after"]))  # as reviews name it
-    assert report.dataset_digest != dataset_digest(found, {})
+    assert report.dataset_digest == dataset_digest(outs["after"])  # as reviews name it
+    (outs["after"] / CORRECTIONS_NAME).rename(tmp_path / "aside")
+    assert report.dataset_digest != dataset_digest(outs["after"])
+    (tmp_path / "aside").rename(outs["after"] / CORRECTIONS_NAME)
     head = DatasetStore(datasets_of_this_test).head("mine")
     assert head is not None and head.parent is not None
     assert (head.changes.num_changed, head.changes.num_unchanged) == (1, 11)

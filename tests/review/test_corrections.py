@@ -195,7 +195,7 @@ class Line:
             by_reason={},
             total_s=72.0,
             decoder=Decoder(backend="pyav", reason="test"),
-            dataset_digest=dataset_digest(scenes, {}),
+            dataset_digest=dataset_digest(ingest),
         ).write(ingest / REPORT_NAME)
         write_project(self.inputs, root / "project", 100, 0, MediaPlan())
         self.root, self.sample, self.tasks = root, read_project(root / "project"), read_tasks(root / "project")[1]

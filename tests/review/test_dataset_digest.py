@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from hazardline.cli.main import app
 from hazardline.environment import HOME
 from hazardline.ingest.report import REPORT_NAME, IngestReport
-from hazardline.review.dataset_digest import dataset_digest, published_pairs
-from hazardline.tables import SCENES, read_table
+from hazardline.review.dataset_digest import dataset_digest
+from hazardline.tables import RECORDS, write_table
 from tests.ingest.datasets import CRASH_TIMES, clip, write_manifest
 from tests.video_files import moving_pictures, write_clip
 
@@ -22,6 +22,7 @@ def test_it_is_what_ingest_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     root, out = write_manifest(tmp_path / "clips", lines), tmp_path / "ingest"
     done = CliRunner().invoke(app, ["ingest", "--source", "native", "--root", str(root), "--out", str(out)])
     assert done.exit_code == 0, done.output
-    found = dataset_digest(read_table(SCENES, out), published_pairs(out))
+    found = dataset_digest(out)
     assert found == IngestReport.read(out / REPORT_NAME).dataset_digest
-    assert found != dataset_digest(read_table(SCENES, out), {"a": [{"task": "crash_recognition"}]})
+    write_table(RECORDS, out, [{"clip_id": "a", "task": "crash_recognition", "question": "?", "answer": "Yes"}])
+    assert found != dataset_digest(out)

@@ -1,5 +1,7 @@
 """The sample: every stratum is met, shares are kept, a seed decides."""
 
+import hashlib
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -7,26 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hazardline.errors import UserError
-from hazardline.review.draw import draw, strata_of
-from hazardline.review.sample_document import ReviewClip, ReviewPair
+from hazardline.review.draw import Candidate, draw
 from hazardline.tasks import TASKS, Task
 
 
-def clip(number: int, label: str, source: str, tasks: tuple[Task, ...]) -> ReviewClip:
-    return ReviewClip(
-        clip_id=f"clip-{number:04}",
-        media="",
-        label=label,
-        source=source,
-        fps=10.0,
-        num_frames=80,
-        duration_s=8.0,
-        fields={},
-        pairs=tuple(ReviewPair(task=task, question="?", answer="!", is_of_scene=True) for task in tasks),
-    )
+def clip(number: int, label: str, source: str, tasks: tuple[Task, ...]) -> Candidate:
+    return Candidate(f"clip-{number:04}", label, source, tasks)
 
 
-def population() -> list[ReviewClip]:
+def population() -> list[Candidate]:
     """600 normal clips of one source, 300 crashes of two; three crashes alone are asked for a prevention."""
     clips = [clip(number, "normal", "d2_city", TASKS[:4]) for number in range(600)]
     clips += [clip(600 + number, "crash", "mm_au", (*TASKS[:3], *TASKS[4:])) for number in range(270)]
@@ -36,17 +27,17 @@ def population() -> list[ReviewClip]:
 
 def test_every_stratum_is_met_in_proportion() -> None:
     clips = population()
-    chosen = draw(clips, 100, 0)
-    assert len(chosen) == 100
+    drawn = draw(clips, 100, 0)
+    chosen = [item for item in clips if item.clip_id in drawn.clip_ids]
+    assert len(chosen) == len(drawn.clip_ids) == 100
     assert Counter((item.label, item.source) for item in chosen) == {
         ("normal", "d2_city"): 67,
         ("crash", "mm_au"): 30,
         ("crash", "dota"): 3,
     }
-    strata = strata_of(clips, chosen)
-    assert all(stratum.num_drawn >= 1 for stratum in strata)
-    assert sum(stratum.num_drawn for stratum in strata) == sum(len(item.pairs) for item in chosen)
-    rare = next(item for item in strata if (item.source, item.task) == ("dota", "prevention_reasoning"))
+    assert all(stratum.num_drawn >= 1 for stratum in drawn.strata)
+    assert sum(stratum.num_drawn for stratum in drawn.strata) == sum(len(item.tasks) for item in chosen)
+    rare = next(item for item in drawn.strata if (item.source, item.task) == ("dota", "prevention_reasoning"))
     assert (rare.num_pairs, rare.num_drawn >= 1) == (3, True)
 
 
@@ -60,12 +51,12 @@ def test_a_size_that_cannot_meet_every_stratum_is_refused_with_the_size_that_can
     with pytest.raises(UserError, match="needs at least 3") as caught:
         draw(population(), 2, 0)
     assert "label x task x source" in str(caught.value)
-    assert len(draw(population(), 3, 0)) == 3
+    assert len(draw(population(), 3, 0).clip_ids) == 3
 
 
 def test_all_clips_where_there_are_no_more() -> None:
     clips = population()[:5]
-    assert draw(clips, 100, 0) == clips
+    assert draw(clips, 100, 0).clip_ids == tuple(item.clip_id for item in clips)
 
 
 kinds = st.tuples(
@@ -82,9 +73,39 @@ def test_whatever_the_population_no_stratum_is_missed(
 ) -> None:
     clips = [clip(number, *row) for number, row in enumerate(rows)]
     try:
-        chosen = draw(clips, size, seed)
+        drawn = draw(clips, size, seed)
     except UserError:
-        assert size < len({(item.label, item.source, pair.task) for item in clips for pair in item.pairs})
+        assert size < len({(item.label, item.source, task) for item in clips for task in item.tasks})
         return
-    assert len(chosen) == min(size, len(clips)) == len({item.clip_id for item in chosen})
-    assert all(stratum.num_drawn for stratum in strata_of(clips, chosen))
+    assert len(drawn.clip_ids) == min(size, len(clips)) == len(set(drawn.clip_ids))
+    assert all(stratum.num_drawn for stratum in drawn.strata)
+    by_id = {item.clip_id: item for item in clips}
+    assert list(drawn.clip_ids) == sorted(drawn.clip_ids)
+    for cell in {(item.label, item.source) for item in clips}:
+        chosen = [by_id[clip_id] for clip_id in drawn.clip_ids if (by_id[clip_id].label, by_id[clip_id].source) == cell]
+        members = [item for item in clips if (item.label, item.source) == cell]
+        assert {item.clip_id for item in chosen} == {item.clip_id for item in _ordered(members, seed)[: len(chosen)]}
+
+
+def _ordered(members: list[Candidate], seed: int) -> list[Candidate]:
+    """All clips of a cell in the order in which they take seats: those that meet its tasks first, rare tasks first."""
+    order = sorted(members, key=lambda item: hashlib.sha256(f"{seed}\0{item.clip_id}".encode()).digest())
+    holders = {task: [item for item in order if task in item.tasks] for task in TASKS}
+    first: list[Candidate] = []
+    for task in sorted(TASKS, key=lambda task: (len(holders[task]), task)):
+        if holders[task] and not any(task in item.tasks for item in first):
+            first.append(holders[task][0])
+    return [*first, *(item for item in order if item not in first)]
+
+
+def test_many_clips_take_the_memory_of_few() -> None:
+    def peak(num: int) -> int:
+        kinds = [("crash", "dota", TASKS), ("normal", "d2_city", TASKS[:4])]
+        tracemalloc.start()
+        draw((clip(number, *kinds[number % 2]) for number in range(num)), 20, 0)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(100)  # what is made once
+    assert peak(20_000) < 1.5 * peak(1_000)

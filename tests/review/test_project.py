@@ -11,6 +11,9 @@ from hazardline.errors import UserError
 from hazardline.files import sha256_tree
 from hazardline.review.media import LOCAL_SERVING, MediaPlan
 from hazardline.review.project import read_project, read_tasks, write_project
+from hazardline.review.sample_document import LeftOut
+from hazardline.review.tables import LEFT_OUT
+from hazardline.tables import ASSIGNMENT, QA, read_table, write_table
 from tests.review.runs import crash_scenes, write_run
 
 
@@ -126,8 +129,10 @@ def test_what_cannot_be_shown_is_left_out_with_the_reason(tmp_path: Path) -> Non
     video.unlink()
     video.mkdir()  # a folder of frames is a clip as well
     summary = write_project(inputs, tmp_path / "out", 9, 0, MediaPlan())
-    assert summary["left_out"] == {"a folder of frames; Label Studio shows videos": 1}
-    assert [item.clip_id for item in read_project(tmp_path / "out").left_out] == ["crash-01"]
+    reason = "a folder of frames; Label Studio shows videos"
+    assert summary["left_out"] == {reason: 1}
+    assert read_project(tmp_path / "out").left_out == (LeftOut(reason=reason, num_clips=1),)
+    assert read_table(LEFT_OUT, tmp_path / "out") == [{"clip_id": "crash-01", "reason": reason}]
     assert summary["num_clips"] == 5
 
 
@@ -136,6 +141,13 @@ def test_wrong_folders_are_refused(
 ) -> None:
     with pytest.raises(UserError, match="not in the tables of ingest and split"):
         write_project(crash_inputs | {"synthesize": image_inputs["synthesize"]}, tmp_path / "o", 9, 0, MediaPlan())
+    write_table(ASSIGNMENT, tmp_path, read_table(ASSIGNMENT, crash_inputs["split"])[1:])
+    with pytest.raises(UserError, match="crash-00 is not in the tables of ingest and split"):
+        write_project(crash_inputs | {"split": tmp_path}, tmp_path / "o", 9, 0, MediaPlan())
+    write_table(QA, tmp_path, read_table(QA, crash_inputs["synthesize"])[::-1])
+    with pytest.raises(UserError, match=r"qa\.parquet: .* expected the order of clip_id, run synthesize again"):
+        write_project(crash_inputs | {"synthesize": tmp_path}, tmp_path / "o", 9, 0, MediaPlan())
+    assert not (tmp_path / "o").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
     with pytest.raises(UserError, match="holds something already"):

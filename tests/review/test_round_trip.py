@@ -16,8 +16,8 @@ from hazardline.review.frames import time_of
 from hazardline.review.project import read_project, read_tasks
 from hazardline.review.results import write_results
 from hazardline.review.review_document import Review
-from hazardline.review.tables import DECISIONS, REVIEW_PROBLEMS
-from hazardline.tables import MARKS, read_table
+from hazardline.review.tables import DECISIONS, MARKS, REVIEW_PROBLEMS
+from hazardline.tables import read_table
 from tests.review.reviewers import annotation, as_it_is, choice, export, json_min, mark, replaced, text, write
 
 TEXTS = ("crash_description", "cause_reasoning", "prevention_reasoning")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hazardline.by_clip import rows_of
 from hazardline.errors import UserError
 from hazardline.tables import batches_of, damage_named
 
@@ -34,13 +34,11 @@ def pick(batches: Iterator[pa.RecordBatch], wanted: Sequence[str], name: str) ->
     Raises:
         UserError: a clip is missing, or stands there twice.
     """
-    ids = pa.array(wanted, pa.string())
     found: dict[str, dict[str, Any]] = {}
-    for batch in batches:
-        for row in batch.filter(pc.is_in(batch.column("clip_id"), ids)).to_pylist():
-            if row["clip_id"] in found:
-                raise UserError(f"{name}: clip {row['clip_id']!r} stands there twice; a clip has one row")
-            found[row["clip_id"]] = row
+    for row in rows_of(batches, wanted):
+        if row["clip_id"] in found:
+            raise UserError(f"{name}: clip {row['clip_id']!r} stands there twice; a clip has one row")
+        found[row["clip_id"]] = row
     missing = [clip_id for clip_id in wanted if clip_id not in found]
     if missing:
         raise UserError(

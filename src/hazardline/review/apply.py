@@ -1,7 +1,7 @@
 """A data set with a review's corrections: a folder that stands for ingest's output, under a digest of its own."""
 
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,12 +21,14 @@ from hazardline.review.corrections import (
     apply_corrections,
     write_corrections,
 )
-from hazardline.review.dataset_digest import corrections_within, dataset_digest, published_pairs
+from hazardline.review.dataset_digest import corrections_within, dataset_digest
 from hazardline.review.sample_document import ReviewSample
 from hazardline.review.verdict import Rules, verdicts
-from hazardline.tables import SCENES, read_table, write_table
+from hazardline.tables import SCENES, TableWriter, read_rows
 
 APPLIED_NAME = "applied.json"
+Labels = defaultdict[str, Counter[str]]
+"""Clips by source and label."""
 
 
 class NotApplied(Document):
@@ -100,62 +102,58 @@ def write_corrected(ingest: Path, sample: ReviewSample, decided: Corrected, out:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: holds something already; give a new or an empty folder")
-    scenes = read_table(SCENES, ingest)
-    rows, problems = _apply_all(scenes, decided.corrections)
-    pairs = published_pairs(ingest)
-    earlier = corrections_within(ingest)
-    overlay = [*earlier, *decided.corrections]
-    refused = {problem.clip_id for problem in problems}
     of_scenes = [item for item in decided.corrections if item.field in SCENE_FIELDS]
-    applied = [item for item in of_scenes if item.clip_id not in refused]
-    report = Applied(
-        sample=sample.sample_id(),
-        parent_digest=dataset_digest(scenes, pairs, earlier),
-        dataset_digest=dataset_digest(rows, pairs, overlay),
-        num_corrections=len(decided.corrections),
-        num_applied=len(applied),
-        num_of_answers=len(decided.corrections) - len(of_scenes),
-        by_field=dict(sorted(Counter(item.field for item in applied).items())),
-        problems=tuple(NotApplied(**asdict(problem)) for problem in problems),
-        unresolved=tuple(decided.unresolved),
-    )
     final = out.absolute()
     with folder_in_making(final) as making:
         shutil.copytree(
             ingest, making, dirs_exist_ok=True, ignore=shutil.ignore_patterns(SCENES.file_name, REPORT_NAME)
         )
-        write_table(SCENES, making, rows)
-        _write_ingest_report(ingest, making, rows, report.dataset_digest)
-        write_corrections(making / CORRECTIONS_NAME, overlay)
+        write_corrections(making / CORRECTIONS_NAME, [*corrections_within(ingest), *decided.corrections])
+        problems, labels = _write_scenes(ingest, making, decided.corrections)
+        refused = {problem.clip_id for problem in problems}
+        applied = [item for item in of_scenes if item.clip_id not in refused]
+        report = Applied(
+            sample=sample.sample_id(),
+            parent_digest=dataset_digest(ingest),
+            dataset_digest=dataset_digest(making),
+            num_corrections=len(decided.corrections),
+            num_applied=len(applied),
+            num_of_answers=len(decided.corrections) - len(of_scenes),
+            by_field=dict(sorted(Counter(item.field for item in applied).items())),
+            problems=tuple(NotApplied(**asdict(problem)) for problem in problems),
+            unresolved=tuple(decided.unresolved),
+        )
+        _write_ingest_report(ingest, making, labels, report.dataset_digest)
         report.write(making / APPLIED_NAME)
         if final.exists():
             final.rmdir()
     return report
 
 
-def _apply_all(
-    scenes: Sequence[dict[str, Any]], corrections: Sequence[Correction]
-) -> tuple[list[dict[str, Any]], list[CorrectionProblem]]:
+def _write_scenes(
+    ingest: Path, making: Path, corrections: Sequence[Correction]
+) -> tuple[list[CorrectionProblem], Labels]:
+    """Write the corrected scenes row by row; returns what could not be applied, and the labels as they are now."""
     by_clip: dict[str, list[Correction]] = {}
     for item in corrections:
         by_clip.setdefault(item.clip_id, []).append(item)
-    rows, problems = [], []
-    for scene in scenes:
-        row, found = apply_corrections(scene, by_clip.pop(scene["clip_id"], []))
-        rows.append(row)
-        problems += found
+    problems: list[CorrectionProblem] = []
+    labels: Labels = defaultdict(Counter)
+    with TableWriter(SCENES, making) as writer:
+        for scene in read_rows(SCENES, ingest):
+            row, found = apply_corrections(scene, by_clip.pop(scene["clip_id"], []))
+            writer.write(row)
+            labels[row["source"]][row["label"]] += 1
+            problems += found
     for clip_id, left in by_clip.items():
         detail = f"{len(left)} corrections of a clip that is not in the scenes table"
         problems.append(CorrectionProblem(clip_id, left[0].field, "unknown_clip", detail))
-    return rows, problems
+    return problems, labels
 
 
-def _write_ingest_report(ingest: Path, making: Path, rows: Sequence[dict[str, Any]], digest: str) -> None:
+def _write_ingest_report(ingest: Path, making: Path, labels: Labels, digest: str) -> None:
     if not (ingest / REPORT_NAME).is_file():
         return
-    labels: dict[str, Counter[str]] = {}
-    for row in rows:
-        labels.setdefault(row["source"], Counter())[row["label"]] += 1
     changes = {
         "by_label": commonest_first(sum(labels.values(), Counter())),
         "labels_by_source": {source: commonest_first(labels[source]) for source in sorted(labels)},

@@ -1,18 +1,20 @@
 """The clips that a review may draw from: scenes joined with their question-answer pairs."""
 
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import pyarrow.compute as pc
+
+from hazardline.by_clip import Part, by_clip, rows_of
 from hazardline.errors import UserError
 from hazardline.hazardnet import CLASSIFICATION
 from hazardline.image_file import is_image
-from hazardline.review.dataset_digest import corrections_within, dataset_digest, published_pairs
-from hazardline.review.sample_document import LeftOut, ReviewClip, ReviewPair, SceneField
-from hazardline.suites import ALL_PROMPTS, CRASHCHAT, Suite, suite_of
-from hazardline.tables import ASSIGNMENT, QA, SCENES, read_table
+from hazardline.review.draw import Candidate
+from hazardline.review.sample_document import ReviewClip, ReviewPair, SceneField
+from hazardline.suites import ALL_PROMPTS, CRASHCHAT, Suite
+from hazardline.tables import ASSIGNMENT, QA, SCENES, TableWriter, read_batches
 from hazardline.tasks import (
     NEGATIVE_ANSWERS,
     Task,
@@ -31,68 +33,88 @@ TEXT_COLUMNS: dict[Task, SceneField] = {
 }
 """The scenes column that holds a task's answer word for word."""
 
-
-@dataclass(frozen=True)
-class Candidates:
-    """What a sample is drawn from; the clips have their files' paths as media."""
-
-    suite: Suite
-    prompt_version: str
-    scenes_digest: str
-    num_clips: int
-    clips: list[ReviewClip]
-    left_out: list[LeftOut]
+_BATCH_ROWS = 8_192
+_PARTS = (
+    Part("ingest", SCENES, ("clip_id", "video_uri", "label", "source"), is_unique=True),
+    Part("split", ASSIGNMENT, ("clip_id",), is_unique=True),
+    Part("synthesize", QA, ("clip_id", "task")),
+)
 
 
-def read_candidates(inputs: Mapping[str, Path]) -> Candidates:
-    """Join the tables of three stages.
-
-    Args:
-        inputs: `ingest` (scenes), `split` (assignment), `synthesize` (pairs).
+def prompt_version_of(synthesize: Path) -> str:
+    """The prompt version of a folder's pairs.
 
     Raises:
-        UserError: the tables do not belong together, or hold several prompt versions.
+        UserError: there is no pair, the pairs have several versions, or one that is not known.
     """
-    scenes = read_table(SCENES, inputs["ingest"])
-    by_id = {row["clip_id"]: row for row in scenes}
-    assigned = {row["clip_id"] for row in read_table(ASSIGNMENT, inputs["split"])}
-    pairs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    versions = set()
-    for row in read_table(QA, inputs["synthesize"]):
-        if row["clip_id"] not in by_id or row["clip_id"] not in assigned:
-            raise UserError(
-                f"{inputs['synthesize'] / QA.file_name}: clip {row['clip_id']} is not in the tables of ingest and "
-                "split; give the three folders of one run"
-            )
-        versions.add(row["prompt_version"])
-        pairs[row["clip_id"]].append(row)
+    versions: set[str] = set()
+    for batch in read_batches(QA, synthesize, ["prompt_version"]):
+        versions.update(pc.unique(batch.column(0)).to_pylist())
     if len(versions) != 1 or not versions <= set(ALL_PROMPTS):
         raise UserError(
-            f"{inputs['synthesize'] / QA.file_name}: expected pairs of one known prompt version "
-            f"({', '.join(ALL_PROMPTS)}), found {sorted(versions) or 'none'}; run synthesize again"
+            f"{synthesize / QA.file_name}: expected pairs of one known prompt version ({', '.join(ALL_PROMPTS)}), "
+            f"found {sorted(versions) or 'none'}; run synthesize again"
         )
-    version = versions.pop()
-    suite = suite_of(version)
-    clips, left_out = [], []
-    for clip_id in sorted(by_id):
-        row = by_id[clip_id]
-        reason = _why_not(row, pairs[clip_id], suite)
-        if reason is None:
-            clips.append(_clip(row, pairs[clip_id], suite))
-        else:
-            left_out.append(LeftOut(clip_id=clip_id, reason=reason))
-    ingest = inputs["ingest"]
-    digest = dataset_digest(scenes, published_pairs(ingest), corrections_within(ingest))
-    return Candidates(suite, version, digest, len(scenes), clips, left_out)
+    return versions.pop()
 
 
-def _why_not(row: Mapping[str, Any], pairs: list[dict[str, Any]], suite: Suite) -> str | None:
+class Candidates:
+    """The clips of a run that may be drawn; what cannot is counted and goes into a table."""
+
+    def __init__(self, inputs: Mapping[str, Path], suite: Suite, left_out: TableWriter) -> None:
+        """Use the tables of three stages.
+
+        Args:
+            inputs: `ingest` (scenes), `split` (assignment), `synthesize` (pairs).
+            suite: of the pairs.
+            left_out: receives the clips that cannot be drawn.
+        """
+        self.num_clips = 0
+        """Of the data set."""
+        self.left_out: Counter[str] = Counter()
+        """Clips that cannot be drawn, by reason."""
+        self._inputs, self._suite, self._writer = inputs, suite, left_out
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """One pass, in the order of `clip_id`.
+
+        Raises:
+            UserError: the tables do not belong together, or one is not in the order of `clip_id`.
+        """
+        for clip_id, (scenes, assigned, pairs) in by_clip(self._inputs, _PARTS):
+            if pairs and not (scenes and assigned):
+                raise UserError(
+                    f"{self._inputs['synthesize'] / QA.file_name}: clip {clip_id} is not in the tables of ingest and "
+                    "split; give the three folders of one run"
+                )
+            for scene in scenes:
+                self.num_clips += 1
+                reason = _why_not(scene["video_uri"], bool(pairs), self._suite)
+                if reason is None:
+                    tasks = tuple(pair["task"] for pair in pairs)
+                    yield Candidate(clip_id, scene["label"], scene["source"], tasks)
+                else:
+                    self.left_out[reason] += 1
+                    self._writer.write({"clip_id": clip_id, "reason": reason})
+
+
+def read_clips(inputs: Mapping[str, Path], clip_ids: Collection[str], suite: Suite) -> list[ReviewClip]:
+    """The clips that were drawn, in the order of `clip_id`, with their files' paths as media."""
+    pairs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows_of(read_batches(QA, inputs["synthesize"], QA.schema.names, _BATCH_ROWS), clip_ids):
+        pairs[row["clip_id"]].append(row)
+    scenes = rows_of(read_batches(SCENES, inputs["ingest"], SCENES.schema.names, _BATCH_ROWS), clip_ids)
+    return [_clip(row, pairs[row["clip_id"]], suite) for row in scenes]
+
+
+def _why_not(video_uri: str, has_pairs: bool, suite: Suite) -> str | None:
     """Why a clip cannot be shown to a reviewer."""
-    if not pairs:
+    if not has_pairs:
         return "no question-answer pair"
-    if (suite is not CRASHCHAT) != is_image(Path(row["video_uri"])):
+    path = Path(video_uri)
+    if (suite is not CRASHCHAT) != is_image(path):
         return f"{'no image' if suite is not CRASHCHAT else 'no video'}, which {suite.name} is about"
-    if Path(row["video_uri"]).is_dir():
+    if path.is_dir():
         return "a folder of frames; Label Studio shows videos"
     return None
 

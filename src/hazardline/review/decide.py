@@ -39,7 +39,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Mark:
-    """One row of the marks table (`hazardline.tables.MARKS`)."""
+    """One row of the marks table (`hazardline.review.tables.MARKS`)."""
 
     clip_id: str
     mark: Literal["pre_crash", "crash_start", "crash_end"]

@@ -1,4 +1,4 @@
-"""A review as files: `sample.json` (ours), `config.xml` and `tasks.json` (Label Studio's)."""
+"""A review as files: `sample.json` and `left_out.parquet` (ours), `config.xml` and `tasks.json` (Label Studio's)."""
 
 import json
 from collections import Counter
@@ -8,12 +8,16 @@ from typing import Any
 
 from hazardline.errors import UserError
 from hazardline.files import folder_in_making, write_atomic, write_json
-from hazardline.review.candidates import read_candidates
-from hazardline.review.draw import draw, strata_of
+from hazardline.review.candidates import Candidates, prompt_version_of, read_clips
+from hazardline.review.dataset_digest import dataset_digest
+from hazardline.review.draw import draw
 from hazardline.review.labeling_config import labeling_config
 from hazardline.review.labeling_tasks import labeling_tasks
 from hazardline.review.media import MediaPlan, place_media
-from hazardline.review.sample_document import CONFIG_NAME, SAMPLE_NAME, TASKS_NAME, LeftOut, ReviewClip, ReviewSample
+from hazardline.review.sample_document import CONFIG_NAME, SAMPLE_NAME, TASKS_NAME, LeftOut, ReviewSample
+from hazardline.review.tables import LEFT_OUT
+from hazardline.suites import CRASHCHAT, suite_of
+from hazardline.tables import TableWriter
 
 
 def write_project(
@@ -37,41 +41,46 @@ def write_project(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: holds something already; give a new or an empty folder")
-    found = read_candidates(inputs)
-    chosen = draw(found.clips, size, seed)
+    prompt_version = prompt_version_of(inputs["synthesize"])
+    suite = suite_of(prompt_version)
     final = out.absolute()
     with folder_in_making(final) as making:
+        with TableWriter(LEFT_OUT, making) as left_out:
+            candidates = Candidates(inputs, suite, left_out)
+            drawn = draw(candidates, size, seed)
         clips = tuple(
             clip.model_copy(update={"media": place_media(clip.media, number, making, final, plan)})
-            for number, clip in enumerate(chosen, start=1)
+            for number, clip in enumerate(read_clips(inputs, drawn.clip_ids, suite), start=1)
         )
         sample = ReviewSample(
-            suite="crashchat" if found.suite.name == "crashchat" else "hazardnet",
-            prompt_version=found.prompt_version,
-            scenes_digest=found.scenes_digest,
+            suite="crashchat" if suite is CRASHCHAT else "hazardnet",
+            prompt_version=prompt_version,
+            scenes_digest=dataset_digest(inputs["ingest"]),
             seed=seed,
             is_prefilled=is_prefilled,
-            num_clips=found.num_clips,
-            strata=strata_of(found.clips, chosen),
-            left_out=tuple(found.left_out),
+            num_clips=candidates.num_clips,
+            strata=drawn.strata,
+            left_out=tuple(
+                LeftOut(reason=reason, num_clips=num) for reason, num in sorted(candidates.left_out.items())
+            ),
             clips=clips,
         )
         sample.write(making / SAMPLE_NAME)
-        write_atomic(making / CONFIG_NAME, labeling_config(found.suite).encode())
+        write_atomic(making / CONFIG_NAME, labeling_config(suite).encode())
         write_json(making / TASKS_NAME, labeling_tasks(sample))
         if final.exists():
             final.rmdir()
-    return _summary(sample, chosen, found.left_out)
+    return _summary(sample)
 
 
-def _summary(sample: ReviewSample, chosen: list[ReviewClip], left_out: list[LeftOut]) -> dict[str, Any]:
+def _summary(sample: ReviewSample) -> dict[str, Any]:
     return {
         "sample": sample.sample_id(),
-        "num_clips": len(chosen),
-        "num_pairs": sum(len(clip.pairs) for clip in chosen),
+        "num_clips": len(sample.clips),
+        "num_pairs": sum(len(clip.pairs) for clip in sample.clips),
         "num_strata": len(sample.strata),
-        "clips_by_label": dict(sorted(Counter(clip.label for clip in chosen).items())),
-        "left_out": dict(sorted(Counter(item.reason for item in left_out).items())),
+        "clips_by_label": dict(sorted(Counter(clip.label for clip in sample.clips).items())),
+        "left_out": {item.reason: item.num_clips for item in sample.left_out},
     }
 
 

@@ -17,9 +17,9 @@ from hazardline.review.resampling import ClipBootstrap
 from hazardline.review.review_document import PAGE_NAME, REVIEW_NAME, Review
 from hazardline.review.sample_document import ReviewSample
 from hazardline.review.spread import spread
-from hazardline.review.tables import DECISIONS, REVIEW_PROBLEMS
+from hazardline.review.tables import DECISIONS, MARKS, REVIEW_PROBLEMS
 from hazardline.review.verdict import verdicts
-from hazardline.tables import MARKS, write_table
+from hazardline.tables import write_table
 
 
 def write_results(

@@ -70,10 +70,10 @@ class Stratum(Document):
 
 
 class LeftOut(Document):
-    """A clip that could not be drawn, and why."""
+    """Clips that could not be drawn, and why; `left_out.parquet` names them."""
 
-    clip_id: str
     reason: str
+    num_clips: int
 
 
 class ReviewSample(Document):

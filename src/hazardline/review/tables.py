@@ -1,4 +1,4 @@
-"""The tables of a review that nothing else reads; marks stand in `hazardline.tables`."""
+"""The tables of a review, which nothing else reads."""
 
 import pyarrow as pa
 
@@ -8,6 +8,13 @@ from hazardline.tables import Table
 def _required(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, nullable=False)
 
+
+LEFT_OUT = Table(
+    "review_left_out@1",
+    "left_out.parquet",
+    pa.schema([_required("clip_id", pa.string()), _required("reason", pa.string())]),
+)
+"""A clip that could not be drawn a row, with the reason (a fixed text), in the order of `clip_id`."""
 
 DECISIONS = Table(
     "decisions@1",
@@ -43,3 +50,19 @@ REVIEW_PROBLEMS = Table(
     ),
 )
 """Something in an export that was not used, or not as it stands, with the reason (a fixed word)."""
+
+MARKS = Table(
+    "marks@1",
+    "marks.parquet",
+    pa.schema(
+        [
+            _required("clip_id", pa.string()),
+            _required("mark", pa.string()),  # pre_crash | crash_start | crash_end
+            pa.field("reviewer", pa.string()),  # null for the annotation and for BADAS
+            _required("time_s", pa.float64()),
+            _required("source", pa.string()),  # annotation | reviewer | badas
+            _required("is_prefilled", pa.bool_()),  # a reviewer left it where it was shown: no second opinion
+        ]
+    ),
+)
+"""Every mark of a moment, a row each; several of one moment are kept side by side, never averaged."""

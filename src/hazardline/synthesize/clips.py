@@ -4,10 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hazardline.by_clip import Part, by_clip
 from hazardline.errors import UserError
 from hazardline.synthesize.pair import Clip
 from hazardline.synthesize.published import SPLITS
-from hazardline.tables import ASSIGNMENT, SCENES, Table, read_rows
+from hazardline.tables import ASSIGNMENT, SCENES, read_rows
+
+_PARTS = (
+    Part("ingest", SCENES, ("clip_id",), is_unique=True),
+    Part("split", ASSIGNMENT, ("clip_id", "split"), is_unique=True),
+)
 
 
 def read_clips(inputs: Mapping[str, Path]) -> Iterator[Clip]:
@@ -24,23 +30,14 @@ def check_clips(inputs: Mapping[str, Path]) -> dict[str, int]:
         UserError: a table is not in the order of clip_id, the tables do not name the same clips, or a split is unknown.
     """
     scenes, assignment = inputs["ingest"] / SCENES.file_name, inputs["split"] / ASSIGNMENT.file_name
-    ids = _ids(SCENES, inputs["ingest"], "ingest")
-    rows = _ids(ASSIGNMENT, inputs["split"], "split")
     clips: Counter[str] = Counter()
-    num_odd, first_odd, scene, row = 0, "", next(ids, None), next(rows, None)
-    while scene is not None or row is not None:
-        if scene is not None and row is not None and scene[0] == row[0]:
-            clips[row[1]] += 1
-            scene, row = next(ids, None), next(rows, None)
-            continue
-        num_odd += 1
-        is_scene = row is None or (scene is not None and scene[0] < row[0])
-        if is_scene:
-            first_odd = first_odd or f"{scene[0] if scene else ''}, in the scenes table"
-            scene = next(ids, None)
+    num_odd, first_odd = 0, ""
+    for clip_id, (scene, row) in by_clip(inputs, _PARTS):
+        if scene and row:
+            clips[row[0]["split"]] += 1
         else:
-            first_odd = first_odd or f"{row[0] if row else ''}, in the assignment table"
-            row = next(rows, None)
+            num_odd += 1
+            first_odd = first_odd or f"{clip_id}, in the {'scenes' if scene else 'assignment'} table"
     if num_odd:
         raise UserError(
             f"{assignment}: does not belong to {scenes}: {num_odd} clips stand in one of them only "
@@ -50,17 +47,3 @@ def check_clips(inputs: Mapping[str, Path]) -> dict[str, int]:
     if unknown:
         raise UserError(f"{assignment}: unknown split {unknown[0]!r}; expected one of {', '.join(SPLITS)}")
     return {split: clips[split] for split in SPLITS}
-
-
-def _ids(table: Table, folder: Path, stage: str) -> Iterator[tuple[str, str]]:
-    columns = ["clip_id", "split"] if table is ASSIGNMENT else ["clip_id"]
-    before: str | None = None
-    for row in read_rows(table, folder, columns):
-        clip_id = row["clip_id"]
-        if before is not None and clip_id <= before:
-            where = folder / table.file_name
-            raise UserError(
-                f"{where}: {clip_id} stands behind {before}; expected the order of clip_id, run {stage} again"
-            )
-        before = clip_id
-        yield clip_id, row.get("split", "")
