@@ -3,6 +3,8 @@
 PYTHON ?= python3.11
 RECIPE ?= recipes/crashchat_pocket.yaml
 UI_PORT ?= 5000
+# Processes that tests are dealt out to, by file; a line of the tests takes up to 5 GB.
+TEST_WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +29,7 @@ run: $(STAMP) ## Install what is needed and run the whole line (RECIPE=recipes/c
 	@$(BIN)/python -m pipelines run $(RECIPE)
 
 test: lint types $(GPU_STAMP) ## Install what is needed and run lint, types and all tests.
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## Check style and format.
 	@$(BIN)/ruff check .
