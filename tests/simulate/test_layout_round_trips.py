@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from hazardline.cli.main import app
 from hazardline.errors import UserError
 from hazardline.hazardnet import TOPICS, format_reply, parse_classification
 from hazardline.ingest.adapter import Candidate
@@ -200,13 +198,3 @@ def test_the_same_clips_give_the_same_bytes(videos: Path, images: Path, tmp_path
         WRITERS[name](images if name in ("drama", "hazardqa") else videos, out)
         written.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert written[0] == written[1] and len(written[0]) > 3
-
-
-@pytest.mark.parametrize("name", sorted(WRITERS))
-def test_the_command_says_how_to_read_what_it_wrote(name: str, videos: Path, images: Path, tmp_path: Path) -> None:
-    clips = images if name in ("drama", "hazardqa") else videos
-    done = CliRunner().invoke(app, ["layout", name, "--from", str(clips), "--out", str(tmp_path / "out")])
-    assert done.exit_code == 0, done.output
-    hint = done.output.split("`")[1].split()
-    assert hint[:3] == ["hazardline", "ingest", "--source"]
-    assert list(candidates(tmp_path / "out", SourceConfig.parse({"source": hint[3]}, "hint")))

@@ -18,6 +18,11 @@ def test_the_command_writes_a_layout(native: Path, tmp_path: Path) -> None:
     assert (out / "dota_test_concensus.csv").is_file() and len(list((out / "videos").iterdir())) == 8
 
 
+def test_the_hint_names_the_source_that_reads_it(native: Path, tmp_path: Path) -> None:
+    done = _run("nexar_hub", "--from", native, "--out", tmp_path / "hub")
+    assert f"hazardline ingest --source nexar --root {tmp_path / 'hub'}" in done.stdout
+
+
 def test_what_the_command_refuses(native: Path, tmp_path: Path) -> None:
     for arguments, message in (
         (("kitti", "--from", native, "--out", tmp_path / "a"), f"expected one of {', '.join(sorted(WRITERS))}"),
