@@ -50,12 +50,13 @@ def test_a_large_file_goes_in_parts_and_is_an_object_only_when_all_are_there(
     monkeypatch.setattr(objects, "s3_client", lambda **_: client)
     with pytest.raises(UserError, match="cannot be reached"):
         mirror().put([large], QUIET, "features")
-    assert sorted(parts) == [1, 2, 3] and bucket.keys() == []
+    assert 3 in parts and bucket.keys() == []
     is_down = False
+    parts.clear()
     notes = Notes()
     mirror().put([large], notes, "features")
     mirror().put([large], notes, "features")
-    assert sorted(parts) == [1, 1, 2, 2, 3, 3], "the third time it was there"
+    assert sorted(parts) == [1, 2, 3], "the second time it was there"
     assert len(notes.notes) == 1 and notes.notes[0].startswith("upload features: 13 MB in ")
     mirror().fetch([Content(tmp_path / "again", large.sha256)], QUIET, "features")
     assert (tmp_path / "again").read_bytes() == large.path.read_bytes()
@@ -69,7 +70,7 @@ def test_nothing_takes_its_name_before_it_was_checked(bucket: Bucket, tmp_path: 
     with pytest.raises(objects.DamagedObjectError, match=other.sha256):
         mirror().fetch([Content(target / "other", other.sha256)], QUIET, "clips")
     assert list(target.iterdir()) == []
-    assert mirror().lacks([whole, other, Content(tmp_path, "f" * 64)]) == [mirror().address(f"objects/ff/{'f' * 64}")]
+    assert mirror().lacks([whole, Content(tmp_path, "f" * 64), other]) == [Content(tmp_path, "f" * 64)]
 
 
 class _Refuses(BaseHTTPRequestHandler):

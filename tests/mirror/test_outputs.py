@@ -213,5 +213,5 @@ def test_refusals_of_s3_are_one_line(bucket: Bucket, store: Store, monkeypatch: 
 def test_without_a_mirror_nothing_is_fetched(store: Store, other: Store) -> None:
     first = make(store)
     assert not make(other).cached
-    with pytest.raises(UserError, match="is gone.*HAZARDLINE_STORE_MIRROR"):
+    with pytest.raises(UserError, match=r"is gone.*HAZARDLINE_STORE_MIRROR"):
         make_second(other, first.model_copy(update={"uri": (other.root / "first/x/output").as_uri()}))

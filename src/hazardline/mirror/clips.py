@@ -6,7 +6,7 @@ is not there, is fetched to that path; footage that lies elsewhere is on a volum
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hazardline.store import Store
 _one_at_a_time = threading.Lock()  # the store's locks hold between processes, not between threads
 
 
-def make_present(clips: Mapping[Path, str] | Iterable[tuple[Path, str]], reporter: Reporter | None = None) -> None:
+def make_present(clips: Iterable[tuple[Path, str]], reporter: Reporter | None = None) -> None:
     """Fetch those of some clips that are missing here and that a mirror can give.
 
     Args:
@@ -29,31 +29,38 @@ def make_present(clips: Mapping[Path, str] | Iterable[tuple[Path, str]], reporte
     Raises:
         UserError: the mirror lacks a clip or has it damaged; or it cannot be used.
     """
-    mirror = open_mirror()
+    if environment.store_mirror() is None:
+        return
+    missing = _missing(clips)
+    mirror = open_mirror() if missing else None
     if mirror is None:
         return
-    named = clips.items() if isinstance(clips, Mapping) else clips
     store = Store(environment.store_root())
-    media = environment.datasets_root() / "media"
+    for output, wanted in missing.items():
+        with ExitStack() as stack:
+            stack.enter_context(_one_at_a_time)
+            if output is not None:
+                stack.enter_context(store.lock(*output))
+                store.make_partial(*output)
+            contents = [Content(path, sha256) for path, sha256 in wanted.items() if not path.exists()]
+            try:
+                mirror.fetch(contents, reporter or SilentReporter(), "clips")
+            except DamagedObjectError as error:
+                raise UserError(
+                    f"{error}; remove it there and run the line again: the stage that keeps the clip makes it anew"
+                ) from None
+
+
+def _missing(clips: Iterable[tuple[Path, str]]) -> dict[tuple[str, str] | None, dict[Path, str]]:
+    """Those that lie below this machine's folders and are not there, by the output that they are part of, if any."""
+    store, media = environment.store_root(), environment.datasets_root() / "media"
     missing: defaultdict[tuple[str, str] | None, dict[Path, str]] = defaultdict(dict)
-    for path, sha256 in named:
+    for path, sha256 in clips:
         if ".." in path.parts or path.exists():
             continue
         if path.is_relative_to(media):
             missing[None][path] = sha256
-        elif path.is_relative_to(store.root):
-            stage, name, *_ = path.relative_to(store.root).parts
+        elif path.is_relative_to(store):
+            stage, name, *_ = path.relative_to(store).parts
             missing[stage, name][path] = sha256
-    with _one_at_a_time:
-        for output, wanted in missing.items():
-            with ExitStack() as stack:
-                if output is not None:
-                    stack.enter_context(store.lock(*output))
-                    store.make_partial(*output)
-                contents = [Content(path, sha256) for path, sha256 in wanted.items() if not path.exists()]
-                try:
-                    mirror.fetch(contents, reporter or SilentReporter(), "clips")
-                except DamagedObjectError as error:
-                    raise UserError(
-                        f"{error}; remove it there and run the line again: what keeps the clip makes it anew"
-                    ) from None
+    return missing

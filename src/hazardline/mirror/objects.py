@@ -117,22 +117,21 @@ class Mirror:
             took_s = time.monotonic() - begin
             reporter.note(f"{verb} {what}: {num_bytes / 1e6:,.0f} MB in {took_s:.0f} s, mirror {self.address('')}")
 
-    def lacks(self, contents: Sequence[Content]) -> list[str]:
-        """Addresses of those contents that are not there.
+    def lacks(self, contents: Sequence[Content]) -> list[Content]:
+        """Those contents that are not there, in their order.
 
         Raises:
             UserError: S3 refuses, or cannot be reached after several tries.
         """
-        names = sorted({object_name(content.sha256) for content in contents})
 
-        def is_absent(name: str) -> bool:
+        def is_absent(content: Content) -> bool:
+            name = object_name(content.sha256)
             with clear_s3_errors(self.address(name)):
                 return self._size_bytes(name) is None
 
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
-            return [
-                self.address(name) for name, absent in zip(names, pool.map(is_absent, names), strict=True) if absent
-            ]
+            found = pool.map(is_absent, contents)
+            return [content for content, absent in zip(contents, found, strict=True) if absent]
 
     def _put(self, content: Content) -> int:
         """Upload one content unless it is there; returns the bytes that went out."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from hazardline import environment
 from hazardline.errors import UserError
 from hazardline.files import path_inside
-from hazardline.mirror.objects import Content, DamagedObjectError, Mirror
+from hazardline.mirror.objects import Content, DamagedObjectError, Mirror, object_name
 from hazardline.progress import Reporter
 from hazardline.store import DamagedError, StageRecord, Store
 from hazardline.tables import SCENES, read_rows
@@ -100,7 +100,7 @@ class OutputMirror:
                 raise DamagedError(str(error)) from None
             absent = self._mirror.lacks(own_clips(out)) if checks_clips else []
             if absent:
-                raise DamagedError(f"{absent[0]} is missing, a clip")
+                raise DamagedError(f"{self._mirror.address(object_name(absent[0].sha256))} is missing, a clip of it")
             store.keep(record.stage, name, here)
         return here
 

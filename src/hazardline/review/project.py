@@ -8,12 +8,14 @@ from typing import Any
 
 from hazardline.errors import UserError
 from hazardline.files import folder_in_making, write_atomic, write_json
+from hazardline.mirror.clips import make_present
 from hazardline.review.candidates import read_candidates
 from hazardline.review.draw import draw, strata_of
 from hazardline.review.labeling_config import labeling_config
 from hazardline.review.labeling_tasks import labeling_tasks
 from hazardline.review.media import MediaPlan, place_media
 from hazardline.review.sample_document import CONFIG_NAME, SAMPLE_NAME, TASKS_NAME, LeftOut, ReviewClip, ReviewSample
+from hazardline.tables import SCENES, read_rows
 
 
 def write_project(
@@ -39,6 +41,9 @@ def write_project(
         raise UserError(f"--out {out}: holds something already; give a new or an empty folder")
     found = read_candidates(inputs)
     chosen = draw(found.clips, size, seed)
+    drawn = {clip.clip_id for clip in chosen}
+    scenes = read_rows(SCENES, inputs["ingest"], ("clip_id", "video_uri", "sha256"))
+    make_present((Path(row["video_uri"]), row["sha256"]) for row in scenes if row["clip_id"] in drawn)
     final = out.absolute()
     with folder_in_making(final) as making:
         clips = tuple(
