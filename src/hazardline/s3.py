@@ -1,6 +1,6 @@
 """The one way to an S3 service: endpoint from `HAZARDLINE_S3_ENDPOINT`, credentials as boto3 finds them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,19 +10,22 @@ from hazardline.errors import UserError
 _REFUSED_KEYS = ("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "TokenRefreshRequired")
 
 
-def s3_client(endpoint: str | None = None, max_connections: int = 10) -> Any:
+def s3_client(
+    endpoint: str | None = None, max_connections: int = 10, retries: Mapping[str, int | str] | None = None
+) -> Any:
     """A boto3 client; without an endpoint, of the one in the environment, or of AWS.
 
     Args:
         endpoint: address of the service.
         max_connections: that are kept open, for threads that share the client.
+        retries: as botocore's `Config` takes them; five attempts without it.
     """
     import boto3
     from botocore.config import Config
 
     endpoint = endpoint or environment.s3_endpoint()
     style = {"addressing_style": "path"} if endpoint else {}
-    config = Config(s3=style, retries={"max_attempts": 5}, max_pool_connections=max_connections)
+    config = Config(s3=style, retries=dict(retries or {"max_attempts": 5}), max_pool_connections=max_connections)
     return boto3.client("s3", endpoint_url=endpoint, config=config)
 
 
