@@ -175,7 +175,7 @@ def train_branches(
         UserError: what a worker found wrong with its inputs.
         ray.train.TrainingFailedError: workers were lost more often than the recipe allows.
     """
-    channels = {job.channel: Channel(job.channel) for job in jobs if job.channel is not None}
+    channels = {name: Channel(name) for name in {job.channel for job in jobs} if name is not None}
     runs = [_Run(job, storage, work or work_on_branch, channels.get(job.channel or "")) for job in jobs]
     for run in runs:
         run.thread.start()
