@@ -241,15 +241,23 @@ def _present_inputs(
     if unknown:
         known = ", ".join(stage.inputs) or "no input"
         raise UserError(f"{stage.name} does not read {', '.join(sorted(unknown))}; it reads {known}")
+    return {name: present_output(record, store, mirror, reporter) for name, record in inputs.items()}
+
+
+def present_output(record: StageRecord, store: Store, mirror: OutputMirror | None, reporter: Reporter) -> StageRecord:
+    """See that the output of a record from elsewhere is on this machine; returns the record with its place here.
+
+    Raises:
+        UserError: it is not, and there is no mirror that could give it.
+    """
     if mirror is not None:
-        return {name: mirror.present(record, store, reporter) for name, record in inputs.items()}
-    for name, record in inputs.items():
-        if not record.output.is_dir():
-            raise UserError(
-                f"the output of {name} ({record.output}) is gone; run the line again, or set {environment.STORE} "
-                f"to the store that it was written to, or {environment.STORE_MIRROR} to the mirror that keeps it"
-            )
-    return dict(inputs)
+        return mirror.present(record, store, reporter)
+    if not record.output.is_dir():
+        raise UserError(
+            f"the output of {record.stage} ({record.output}) is gone; run the line again, or set {environment.STORE} "
+            f"to the store that it was written to, or {environment.STORE_MIRROR} to the mirror that keeps it"
+        )
+    return record
 
 
 def refuse_making_path(stage: str, out: Path, summary: dict[str, Any]) -> None:

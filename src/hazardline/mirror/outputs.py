@@ -15,7 +15,6 @@ from hazardline.files import path_inside
 from hazardline.mirror.objects import Content, DamagedObjectError, Mirror, object_name
 from hazardline.progress import Reporter
 from hazardline.store import DamagedError, StageRecord, Store
-from hazardline.tables import SCENES, read_rows
 
 _STAGE, _NAME = re.compile("[a-z_]+"), re.compile("[0-9a-f]{64}(-[0-9a-f]+)*")
 _MARK_DIGITS = 12
@@ -107,6 +106,8 @@ class OutputMirror:
 
 def own_clips(output: Path) -> list[Content]:
     """The clips that an output names and that lie in the data set store: nobody else could give them to others."""
+    from hazardline.tables import SCENES, read_rows  # pyarrow, which a device does without
+
     if not (output / SCENES.file_name).is_file():
         return []
     media = environment.datasets_root() / "media"
