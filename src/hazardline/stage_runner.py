@@ -23,6 +23,8 @@ from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.file_digests import FileDigests
 from hazardline.files import canonical_json, digest_json
+from hazardline.mirror.objects import open_mirror
+from hazardline.mirror.outputs import OutputMirror
 from hazardline.process_memory import PeakMemory
 from hazardline.progress import EventReporter, Reporter, SilentReporter
 from hazardline.stages import Stage, stage_named
@@ -101,13 +103,17 @@ def make_or_reuse(
 ) -> StageRecord:
     """The record of a stage's output: from the store if it is there and whole, made otherwise.
 
-    Two processes that want the same output do the work once: the second waits for the first and reuses.
+    Two processes that want the same output do the work once: the second waits for the first and reuses. Where the
+    environment names a mirror, it is part of the store: inputs and a reusable output are fetched from there, and what
+    was made is whole there before this returns.
 
     Raises:
-        UserError: an input is missing or damaged, or the stage met something that the user can mend.
+        UserError: an input is missing or damaged, the stage met something that the user can mend, or the mirror
+            cannot be used.
     """
     begin = time.monotonic()
-    _check_inputs(stage, inputs)
+    mirror = open_output_mirror()
+    inputs = _present_inputs(stage, inputs, store, mirror, reporter)
     for left in store.sweep():
         reporter.note(f"removed {left.name}, left by a run that was killed")
     key = cache_key(stage, config, inputs)
@@ -117,7 +123,7 @@ def make_or_reuse(
     with PeakMemory() as memory, store.lock(stage.name, name) as waited:
         if waited:
             reporter.note("waited for another run that was making the same output")
-        record = _reusable(stage, name, store, reporter)
+        record = reusable(stage, name, store, mirror, reporter)
         if record is None:
             with store.making(stage.name, name) as out:
                 summary = _run(stage, config, inputs, out, reporter)
@@ -137,6 +143,8 @@ def make_or_reuse(
                     files=files,
                 )
                 store.keep(stage.name, name, record)
+        if mirror is not None:
+            mirror.keep(record, reporter)
     cost = {"wall_s": round(time.monotonic() - begin, 3), "peak_rss_mb": memory.peak_mb}
     return record.model_copy(update=cost)
 
@@ -191,17 +199,41 @@ def _run(
     return summary
 
 
-def _reusable(stage: Stage, name: str, store: Store, reporter: Reporter) -> StageRecord | None:
+def open_output_mirror() -> OutputMirror | None:
+    """The mirror that the environment names, if it names one."""
+    mirror = open_mirror()
+    return None if mirror is None else OutputMirror(mirror)
+
+
+def reusable(
+    stage: Stage, name: str, store: Store, mirror: OutputMirror | None, reporter: Reporter
+) -> StageRecord | None:
+    """The record of an output that is in the store, or was fetched into it from the mirror; None where it is neither.
+
+    What is damaged is removed here, and said. The caller holds the output's lock.
+    """
+    record = None
     try:
         record = store.find(stage.name, name)
     except DamagedError as error:
         reporter.note(f"the stored output is damaged and is made again: {error}")
         store.remove(stage.name, name)
-        return None
+    if record is None and mirror is not None:
+        try:
+            record = mirror.fetch(stage.name, name, store, reporter)
+        except DamagedError as error:
+            reporter.note(f"the mirrored output is damaged and is made again: {error}")
     return record.model_copy(update={"cached": True}) if record is not None else None
 
 
-def _check_inputs(stage: Stage, inputs: Mapping[str, StageRecord]) -> None:
+def _present_inputs(
+    stage: Stage,
+    inputs: Mapping[str, StageRecord],
+    store: Store,
+    mirror: OutputMirror | None,
+    reporter: Reporter,
+) -> dict[str, StageRecord]:
+    """The inputs, with their outputs in this store: fetched where they are not here and there is a mirror."""
     missing = set(stage.inputs) - set(stage.optional_inputs) - set(inputs)
     if missing:
         raise UserError(f"{stage.name} needs the output of {', '.join(sorted(missing))}, which was not given")
@@ -209,12 +241,23 @@ def _check_inputs(stage: Stage, inputs: Mapping[str, StageRecord]) -> None:
     if unknown:
         known = ", ".join(stage.inputs) or "no input"
         raise UserError(f"{stage.name} does not read {', '.join(sorted(unknown))}; it reads {known}")
-    for name, record in inputs.items():
-        if not record.output.is_dir():
-            raise UserError(
-                f"the output of {name} ({record.output}) is gone; run the line again, or set {environment.STORE} "
-                "to the store that it was written to"
-            )
+    return {name: present_output(record, store, mirror, reporter) for name, record in inputs.items()}
+
+
+def present_output(record: StageRecord, store: Store, mirror: OutputMirror | None, reporter: Reporter) -> StageRecord:
+    """See that the output of a record from elsewhere is on this machine; returns the record with its place here.
+
+    Raises:
+        UserError: it is not, and there is no mirror that could give it.
+    """
+    if mirror is not None:
+        return mirror.present(record, store, reporter)
+    if not record.output.is_dir():
+        raise UserError(
+            f"the output of {record.stage} ({record.output}) is gone; run the line again, or set {environment.STORE} "
+            f"to the store that it was written to, or {environment.STORE_MIRROR} to the mirror that keeps it"
+        )
+    return record
 
 
 def refuse_making_path(stage: str, out: Path, summary: dict[str, Any]) -> None:

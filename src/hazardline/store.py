@@ -2,6 +2,7 @@
 
     <store>/<stage>/<key>/record.json     what was made, of what, at what cost
     <store>/<stage>/<key>/output/         the stage's files
+    <store>/<stage>/<key>/partial         in place of the record: only some files are here (`mirror.clips`)
     <store>/<stage>/.making-<key>/        being made, or left by a run that was killed
     <store>/locks/<stage>-<key>.lock      held by whoever makes that output
 
@@ -27,6 +28,7 @@ from hazardline.files import digest_json, sha256_file, sync_tree
 
 RECORD_NAME = "record.json"
 _OUTPUT = "output"
+_PARTIAL = "partial"
 _MAKING = ".making-"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -70,6 +72,11 @@ class StageRecord(Document):
     def output(self) -> Path:
         """The output folder."""
         return Path(unquote(urlsplit(self.uri).path))
+
+    @property
+    def name(self) -> str:
+        """The output's name in the store: its key, or its key and a mark of the run."""
+        return self.output.parent.name
 
     def metadata(self) -> dict[str, str | int | float | bool]:
         """What a pipeline's user interface shows of the output: digest, cost, and the summary's plain values."""
@@ -156,7 +163,7 @@ class Store:
             DamagedError: there is one, and it is not what was put there.
         """
         folder = self.folder(stage, name)
-        if not folder.exists():
+        if not folder.exists() or (folder / _PARTIAL).exists():
             return None
         try:
             record = StageRecord.read(folder / RECORD_NAME)
@@ -185,6 +192,8 @@ class Store:
         making = self._making(stage, name)
         record.write(making / RECORD_NAME)
         sync_tree(making)
+        if (self.folder(stage, name) / _PARTIAL).exists():
+            self._discard(self.folder(stage, name), self._making(stage, f"{name}-partial"))
         making.rename(self.folder(stage, name))
         handle = os.open(self.root / stage, os.O_RDONLY)
         try:
@@ -194,10 +203,19 @@ class Store:
 
     def remove(self, stage: str, name: str) -> None:
         """Remove an output (out of sight first, so that no reader sees half of it). The caller holds its lock."""
-        making = self._making(stage, name)
+        self._discard(self.folder(stage, name), self._making(stage, name))
+
+    def _discard(self, folder: Path, making: Path) -> None:
         shutil.rmtree(making, ignore_errors=True)
-        self.folder(stage, name).rename(making)
+        folder.rename(making)
         shutil.rmtree(making)
+
+    def make_partial(self, stage: str, name: str) -> None:
+        """Prepare the folder of an output that is not here for single files of it. The caller holds its lock."""
+        folder = self.folder(stage, name)
+        if not (folder / RECORD_NAME).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _PARTIAL).touch()
 
     def sweep(self) -> list[Path]:
         """Remove what killed runs left behind; returns the folders that were removed.

@@ -166,7 +166,7 @@ def test_a_budget_keeps_what_is_needed_most_and_the_rest_is_encoded_on_visit(
     index = encode_clips(base, clips, tmp_path, 1, notes, budget_bytes=round(2.5 * size))
     assert [bool(index.clips[clip.clip_id].files) for clip in clips] == [True, True, False, False]
     assert notes.said == ["2 of 4 feature files have no room in the cache: they are encoded when visited"]
-    videos = {clip.clip_id: clip.video for clip in clips}
+    videos = {clip.clip_id: (clip.video, clip.sha256) for clip in clips}
     reader = FeatureReader(tmp_path, layout, otherwise=VisitEncoder(base, videos))
     whole = FeatureReader(features, layout)
     for clip in clips:
@@ -210,7 +210,9 @@ def test_a_flipped_bit_is_seen_and_made_good(
     with pytest.raises(UserError, match="its digest is not the one in its name"):
         FeatureReader(tmp_path, layout).features(clip.clip_id)
     said: list[str] = []
-    reader = FeatureReader(tmp_path, layout, otherwise=VisitEncoder(base, {clip.clip_id: clip.video}), say=said.append)
+    reader = FeatureReader(
+        tmp_path, layout, otherwise=VisitEncoder(base, {clip.clip_id: (clip.video, clip.sha256)}), say=said.append
+    )
     assert np.array_equal(reader.features(clip.clip_id), FeatureReader(features, layout).features(clip.clip_id))
     reader.features(clip.clip_id)
     assert len(said) == 1 and "run train again; it was removed" in said[0]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 import pytest
 
 from hazardline.errors import UserError
+from hazardline.mirror.objects import open_mirror
 from hazardline.tables import QA, read_table, write_table
 from hazardline.tasks import Branch
-from hazardline.train.checkpoint_store import FINAL_NAME
+from hazardline.train.checkpoint_store import FINAL_NAME, open_store
 from hazardline.train.document import ADAPTER_FOLDER, TrainingReport, TrainingState
 from hazardline.train.features import FEATURES_FOLDER, FeatureReader, Variant
 from hazardline.train.ray_train import ray_session, train_branches
+from hazardline.train.shared_inputs import share_inputs
 from hazardline.train.stage import run
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from hazardline.vlm.model import load_branches, use_branch
+from tests.s3_service import s3_client, s3_service
 from tests.train.jobs import NUM_STEPS, make_job, small_config
 from tests.train.killed import KILLED_NAME, work_and_be_killed
 from tests.train.notes import Notes
@@ -28,7 +32,22 @@ pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[None]:
+def workers_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """HAZARDLINE_HOME of Ray's own processes: the driver's disk is none of theirs."""
+    return tmp_path_factory.mktemp("workers")
+
+
+@pytest.fixture(scope="module")
+def service(workers_home: Path) -> Iterator[str]:
+    """An S3 server, for which Ray's processes have the credentials from the beginning, as pods have."""
+    with s3_service() as address, pytest.MonkeyPatch.context() as patch:
+        s3_client(address, "line", patch)
+        patch.setenv("HAZARDLINE_HOME", str(workers_home))
+        yield address
+
+
+@pytest.fixture(scope="module")
+def ray(service: str) -> Iterator[None]:
     with ray_session(num_cpus=2):
         yield
 
@@ -147,3 +166,65 @@ def test_an_error_of_a_worker_reaches_the_user(
     job = make_job(tmp_path / "work", config, {**inputs, "synthesize": tmp_path}, features)
     with pytest.raises(UserError, match="no training clip has a question of the linguistic branch"):
         train_branches([job], tmp_path / "ray", events([]))
+
+
+@pytest.fixture
+def mirrored(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The driver of a cluster: a home of its own, and a mirror."""
+    monkeypatch.setenv("HAZARDLINE_HOME", str(tmp_path / "driver"))
+    monkeypatch.setenv("HAZARDLINE_STORE_MIRROR", "s3://line/mirror")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return "s3://line/mirror"
+
+
+def test_workers_that_share_no_disk_with_the_driver_take_the_same_steps(
+    made: tuple[Path, dict[str, Any], Notes],
+    mirrored: str,
+    base: Path,
+    inputs: dict[str, Path],
+    workers_home: Path,
+    tmp_path: Path,
+) -> None:
+    out, notes = tmp_path / "out", Notes()
+    out.mkdir()
+    run(small_config(base), inputs, out, notes)
+    alone, shared = (TrainingReport.read(folder / "training.json").branches for folder in (made[0], out))
+    for branch, report in shared.items():
+        assert report.losses == alone[branch].losses and report.validation == alone[branch].validation
+        assert report.num_restarts == 0
+    assert notes.done["train"] == 2 * NUM_STEPS, "progress came through the actor"
+    (read,) = (workers_home / "workers").iterdir()
+    assert (read / "ingest" / "scenes.parquet").read_bytes() == (inputs["ingest"] / "scenes.parquet").read_bytes()
+    assert len(list((workers_home / FEATURES_FOLDER).glob("*.npy"))) == len(
+        list((tmp_path / "driver" / FEATURES_FOLDER).glob("*.npy"))
+    )
+    assert not (tmp_path / "driver" / "checkpoints").exists(), "they lay below the mirror"
+    assert open_store(f"{mirrored}/checkpoints").names() == []
+
+
+def test_a_request_to_stop_and_an_error_cross_machines(
+    ray: None, mirrored: str, base: Path, inputs: dict[str, Path], features: Path, tmp_path: Path
+) -> None:
+    stop, log = threading.Event(), []
+
+    def stop_at_once(branch: Branch, event: Mapping[str, Any]) -> None:
+        log.append(dict(event))
+        if "loss" in event:
+            stop.set()
+
+    config = small_config(base, num_steps=500, max_failures=0)
+    lost, job = (
+        make_job(tmp_path / name, config, inputs, features).model_copy(
+            update={"channel": name, "checkpoints": f"{mirrored}/checkpoints/{name}"}
+        )
+        for name in ("lost", "found")
+    )
+    with pytest.raises(UserError, match="does not find the inputs of run"):
+        train_branches([lost], tmp_path / "ray", events([]))
+    mirror = open_mirror()
+    assert mirror is not None
+    share_inputs(mirror, job, Notes())
+    assert train_branches([job], tmp_path / "ray", stop_at_once, stop=stop) == {"linguistic"}
+    steps = [event["step"] for event in log if "loss" in event]
+    assert 1 <= steps[-1] < 500 and open_store(job.checkpoints).names()[-1] == f"step-{steps[-1]:08}"
+    open_store(job.checkpoints).clear()

@@ -5,6 +5,13 @@
     <store>/media/<ab>/<sha256>.<suffix>                        fetched from S3, or made of a folder of frames
     <store>/known.sqlite, digests.sqlite                        caches: what was found out of files
 
+With a mirror (`hazardline.mirror`), versions and heads are shared through it, and its heads are the ones that count:
+
+    <mirror>/datasets/versions/<id>.json    the version; its files are objects of the mirror
+    <mirror>/datasets/heads/<name>.json
+
+Clips get there with the outputs that name them. The caches stay on their machine (docs/adr/0020).
+
 Everything appears whole under its name or not at all. A version is renamed into its place and then becomes the head:
 who is killed between the two leaves a version that no head names, and the next ingest makes it the head.
 """
@@ -14,13 +21,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from hazardline.datasets.document import DatasetName, DatasetVersion
 from hazardline.documents import Document
-from hazardline.files import folder_in_making, sha256_file, write_atomic
+from hazardline.errors import UserError
+from hazardline.files import folder_in_making, path_inside, sha256_file, write_atomic
+from hazardline.mirror.objects import Content, DamagedObjectError, Mirror, open_mirror
+from hazardline.progress import SilentReporter
 from hazardline.store import Sha256
 
 VERSION_NAME = "version.json"
@@ -61,18 +71,59 @@ class DatasetStore:
         Raises:
             UserError: the head, or the version that it names, cannot be read.
         """
-        path = self.head_path(name)
+        path, mirror = self.head_path(name), open_mirror()
+        shared = None if mirror is None else mirror.document(_shared_head(name), Head)
+        if shared is not None:
+            return self.version(shared.version_id)
         if not path.exists():
             return None
-        return self.version(Head.read(path).version_id)
+        version = self.version(Head.read(path).version_id)
+        if mirror is not None:  # it is older than its mirror
+            self._share(version, mirror)
+        return version
 
     def version(self, version_id: str) -> DatasetVersion:
-        """The document of a version.
+        """The document of a version, which is fetched first where only the mirror has it.
 
         Raises:
             UserError: there is none, or it cannot be read.
         """
+        if not self.version_folder(version_id).exists():
+            self._fetch(version_id)
         return DatasetVersion.read(self.version_folder(version_id) / VERSION_NAME)
+
+    def has_version(self, version_id: str) -> bool:
+        """Whether a version is here or in the mirror."""
+        if self.version_folder(version_id).is_dir():
+            return True
+        mirror = open_mirror()
+        return mirror is not None and mirror.document(_shared_version(version_id), DatasetVersion) is not None
+
+    def _fetch(self, version_id: str) -> None:
+        """Take a version out of the mirror, if it has it."""
+        mirror = open_mirror()
+        version = None if mirror is None else mirror.document(_shared_version(version_id), DatasetVersion)
+        if mirror is None or version is None:
+            return
+        with suppress(FileExistsError), folder_in_making(self.version_folder(version_id)) as making:
+            contents = [Content(_inside(making, name), file.sha256) for name, file in version.files.items()]
+            try:
+                mirror.fetch(contents, SilentReporter(), f"data set {version.name}")
+            except DamagedObjectError as error:
+                raise UserError(
+                    f"data set {version.name}: version {version_id} is not whole in the mirror: {error}; restore it "
+                    f"from a backup, or remove {mirror.address(_shared_head(version.name))} to begin a new history"
+                ) from None
+            version.write(making / VERSION_NAME)
+            _protect(making)
+
+    def _share(self, version: DatasetVersion, mirror: Mirror) -> None:
+        """Put a version into the mirror and make it the head there."""
+        folder = self.version_folder(version.version_id)
+        contents = [Content(folder / name, file.sha256) for name, file in version.files.items()]
+        mirror.put(contents, SilentReporter(), f"data set {version.name}")
+        mirror.put_document(_shared_version(version.version_id), version)
+        mirror.put_document(_shared_head(version.name), Head(name=version.name, version_id=version.version_id))
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -102,9 +153,11 @@ class DatasetStore:
                 for name, text in texts.items():
                     (making / name).write_bytes(text)
                 version.write(making / VERSION_NAME)
-                for path in making.iterdir():
-                    path.chmod(0o444)
+                _protect(making)
         Head(name=version.name, version_id=version.version_id).write(self.head_path(version.name))
+        mirror = open_mirror()
+        if mirror is not None:
+            self._share(self.version(version.version_id), mirror)
 
     def media_path(self, sha256: str, suffix: str) -> Path:
         """Where a file of this content lies, if the store has it."""
@@ -157,3 +210,23 @@ class DatasetStore:
         """Temporary files and folders: of ingests at work, or of such as were killed."""
         patterns = ("media/.*.tmp", "media/??/.*.tmp", "versions/.*.tmp", "heads/.*.tmp", "work/*")
         return sorted(path for pattern in patterns for path in self.root.glob(pattern))
+
+
+def _shared_version(version_id: str) -> str:
+    return f"datasets/versions/{version_id}.json"
+
+
+def _shared_head(name: str) -> str:
+    return f"datasets/heads/{name}.json"
+
+
+def _protect(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.chmod(0o444)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = path_inside(folder, name)
+    if path is None:
+        raise UserError(f"{folder}: a version names the file {name!r}, which lies outside of it")
+    return path

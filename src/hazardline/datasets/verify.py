@@ -11,6 +11,7 @@ from hazardline.datasets.document import DatasetVersion, version_id
 from hazardline.datasets.store import VERSION_NAME, DatasetStore, Head
 from hazardline.errors import UserError
 from hazardline.files import sha256_file
+from hazardline.mirror.objects import Content, open_mirror
 from hazardline.progress import Reporter
 from hazardline.tables import SCENES, read_rows
 
@@ -80,7 +81,7 @@ def _check_version(store: DatasetStore, folder: Path) -> Iterator[Observation]:
         return
     if version.version_id != folder.name or version_id(version.content_digest, version.parent) != folder.name:
         yield Observation("damage", folder, "the version is not what its name says; restore it from a backup")
-    if version.parent is not None and not store.version_folder(version.parent).is_dir():
+    if version.parent is not None and not store.has_version(version.parent):
         yield Observation("damage", folder, f"its parent {version.parent} is gone; restore it from a backup")
     present = {path.name for path in folder.iterdir()} - {VERSION_NAME}
     for name in sorted(present ^ set(version.files)):
@@ -96,16 +97,21 @@ def _check_version(store: DatasetStore, folder: Path) -> Iterator[Observation]:
 
 
 def _check_media_of(store: DatasetStore, folder: Path) -> Iterator[Observation]:
-    """Clips of a version that lie in the store. Those that lie elsewhere are not the store's affair."""
-    own = store.root / "media"
+    """Clips of a version that lie in the store or its mirror. Those that lie elsewhere are not the store's affair."""
+    own, missing = store.root / "media", {}
     try:
-        for row in read_rows(SCENES, folder, ("clip_id", "video_uri")):
+        for row in read_rows(SCENES, folder, ("clip_id", "video_uri", "sha256")):
             path = Path(row["video_uri"])
             if path.is_relative_to(own) and not path.is_file():
-                what = f"of clip {row['clip_id']!r} is gone; ingest its data set again"
-                yield Observation("damage", path, what)
+                missing[path] = row["clip_id"], row["sha256"]
     except UserError as error:
         yield Observation("note", folder, f"the table of scenes is of another release and was not read ({error})")
+    mirror = open_mirror()
+    contents = [Content(path, sha256) for path, (_, sha256) in missing.items()]
+    gone = contents if mirror is None else mirror.lacks(contents)
+    for content in gone:
+        what = f"of clip {missing[content.path][0]!r} is gone; ingest its data set again"
+        yield Observation("damage", content.path, what)
 
 
 def _check_head(store: DatasetStore, path: Path) -> Iterator[Observation]:

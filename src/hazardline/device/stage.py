@@ -15,6 +15,7 @@ from hazardline.device.state import DeviceFolder, Slot, provision
 from hazardline.device.update import Request, UpdateOutcome, update
 from hazardline.documents import Document
 from hazardline.errors import UserError
+from hazardline.mirror.clips import make_present
 from hazardline.progress import Reporter
 from hazardline.release.document import RELEASE_NAME, ReleaseReport
 from hazardline.suites import suite_of
@@ -130,7 +131,9 @@ def _test_clips(inputs: Mapping[str, Path], num_clips: int) -> dict[str, Path]:
     ordered = []
     for index in range(max(len(hazardous), len(others))):
         ordered += hazardous[index : index + 1] + others[index : index + 1]
-    return {row["clip_id"]: Path(row["video_uri"].removeprefix("file://")) for row in ordered[:num_clips]}
+    clips = {row["clip_id"]: Path(row["video_uri"].removeprefix("file://")) for row in ordered[:num_clips]}
+    make_present((clips[row["clip_id"]], row["sha256"]) for row in ordered[:num_clips])
+    return clips
 
 
 def _says_yes(row: Mapping[str, Any]) -> bool:

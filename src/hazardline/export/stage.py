@@ -20,6 +20,7 @@ from hazardline.export.document import PARITY_NAME, Parity
 from hazardline.export.golden import add_golden_clips, alternating
 from hazardline.export.quality import FloatSide, allowed_drops, check_quality
 from hazardline.files import sha256_tree
+from hazardline.mirror.clips import make_present
 from hazardline.progress import Reporter
 from hazardline.tasks import TRAINED_ON, Branch
 from hazardline.train.base import base_digest, base_folder
@@ -48,6 +49,7 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     torch.set_num_threads(1)
     splits = read_splits(inputs)
     suite = splits.suite
+    make_present(((clip.video, clip.sha256) for clip in splits.validation + splits.test), reporter)
     allowed_drops(config, splits)  # a wrong name is told before anything is traced
     source = Source(
         name=config.name,

@@ -11,6 +11,7 @@ from hazardline.by_clip import Part, by_clip, rows_of
 from hazardline.errors import UserError
 from hazardline.hazardnet import CLASSIFICATION
 from hazardline.image_file import is_image
+from hazardline.mirror.clips import make_present
 from hazardline.review.draw import Candidate
 from hazardline.review.sample_document import ReviewClip, ReviewPair, SceneField
 from hazardline.suites import ALL_PROMPTS, CRASHCHAT, Suite
@@ -99,11 +100,12 @@ class Candidates:
 
 
 def read_clips(inputs: Mapping[str, Path], clip_ids: Collection[str], suite: Suite) -> list[ReviewClip]:
-    """The clips that were drawn, in the order of `clip_id`, with their files' paths as media."""
+    """The clips that were drawn, in the order of `clip_id`, with their files' paths as media (a mirror gives them)."""
     pairs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows_of(read_batches(QA, inputs["synthesize"], QA.schema.names, _BATCH_ROWS), clip_ids):
         pairs[row["clip_id"]].append(row)
-    scenes = rows_of(read_batches(SCENES, inputs["ingest"], SCENES.schema.names, _BATCH_ROWS), clip_ids)
+    scenes = list(rows_of(read_batches(SCENES, inputs["ingest"], SCENES.schema.names, _BATCH_ROWS), clip_ids))
+    make_present((Path(row["video_uri"]), row["sha256"]) for row in scenes)
     return [_clip(row, pairs[row["clip_id"]], suite) for row in scenes]
 
 

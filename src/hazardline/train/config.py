@@ -138,7 +138,8 @@ class TrainConfig(Document):
     """Validation clips that are measured (chosen by a digest of their ids); 0 for none."""
     checkpoint_every_steps: Count = 100
     checkpoints: str | None = None
-    """Folder or `s3://bucket/prefix` that outlives a machine; null for a folder below HAZARDLINE_HOME."""
+    """Folder or `s3://bucket/prefix` that outlives a machine; null for a folder below HAZARDLINE_HOME, or
+    below HAZARDLINE_STORE_MIRROR where that is set."""
     keep_checkpoints: Count = 2
     """Newest checkpoints that are kept while a branch trains; with `early_stopping` the best one as well."""
     early_stopping: EarlyStoppingConfig | None = None

@@ -172,6 +172,9 @@ class BranchJob(Document):
     checkpoints: str
     """Address of this branch's checkpoints (`hazardline.train.checkpoint_store`)."""
     run_digest: str
+    channel: str | None = None
+    """Name of the actor that carries progress (`ray_channel`), where a mirror is set. The worker then reads none of
+    the folders above, which are the driver's, but what the driver has shared (`shared_inputs`)."""
 
     @property
     def stop_request(self) -> Path:

@@ -8,6 +8,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 from hazardline.errors import UserError
+from hazardline.mirror.clips import make_present
 from hazardline.progress import Reporter
 from hazardline.train.base import encoder_digest, encoder_width
 from hazardline.train.feature_cache import CachePlan, Wanted, files_of, plan_cache
@@ -48,6 +49,7 @@ def encode_clips(
         UserError: a video is missing, has changed since ingest or cannot be decoded.
     """
     cache = cache or folder
+    make_present(((clip.video, clip.sha256) for clip in clips), reporter)
     for path in (folder, cache):
         path.mkdir(parents=True, exist_ok=True)
     layout = Layout.read(base / LAYOUT_NAME)

@@ -8,6 +8,7 @@ import torch
 
 from hazardline.errors import UserError
 from hazardline.files import sha256_file
+from hazardline.mirror.clips import make_present
 from hazardline.train.features import ClipFeatures, EncodingJob, Features, Variant, write_features
 from hazardline.video import VideoError
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
@@ -75,8 +76,8 @@ def encode_one(encoder: Encoder, job: EncodingJob, folder: Path) -> tuple[str, C
 class VisitEncoder:
     """`hazardline.train.features.EncodeOnVisit`: decodes and encodes a clip whenever it is asked for."""
 
-    def __init__(self, base: Path, videos: Mapping[str, Path]) -> None:
-        """Bind the base, which is loaded when it is first needed, and the video of every clip."""
+    def __init__(self, base: Path, videos: Mapping[str, tuple[Path, str]]) -> None:
+        """Bind the base, which is loaded when it is first needed, and the video of every clip with its digest."""
         self._base, self._videos = base, videos
         self._encoder: Encoder | None = None
 
@@ -84,7 +85,8 @@ class VisitEncoder:
         """Features of a clip, the same numbers as of a file."""
         if self._encoder is None:
             self._encoder = Encoder(self._base)
-        path = self._videos[clip_id]
+        path, sha256 = self._videos[clip_id]
+        make_present([(path, sha256)])
         try:
             return self._encoder.encode(read_seen(path, self._encoder.layout, (variant.phase,)), variant)
         except (OSError, VideoError) as error:

@@ -15,6 +15,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from hazardline.errors import UserError
+from hazardline.mirror.clips import make_present
 from hazardline.process_memory import return_freed_memory
 from hazardline.suites import TRAINED_IN_ANY
 from hazardline.tables import QA, SCENES, read_table
@@ -168,7 +169,7 @@ def load_branch(job: BranchJob) -> Branch:
     model = load_model(job.base, job.branch, config, _seed(job, _WEIGHTS))
     text: Any = core_model(model).config.text_config
     targets = time_targets(prompter, text.vocab_size, config.time_target_sigma_steps)
-    videos = {row["clip_id"]: Path(row["video_uri"]) for row in read_table(SCENES, job.ingest)}
+    videos = {row["clip_id"]: (Path(row["video_uri"]), row["sha256"]) for row in read_table(SCENES, job.ingest)}
     otherwise = VisitEncoder(job.base, videos)
     reader = FeatureReader(
         job.features, prompter.layout, job.feature_cache, otherwise, lambda text: job.tell({"note": text})
@@ -354,6 +355,7 @@ def _check(branch: Branch) -> SelfCheck:
     clip = max(branch.clips, key=lambda clip: len(branch.maker.asked(clip)))
     scene = next(row for row in read_table(SCENES, branch.job.ingest) if row["clip_id"] == clip.clip_id)
     layout = Prompter.load(branch.job.base).layout
+    make_present([(Path(scene["video_uri"]), scene["sha256"])])
     patches, _ = read_patches(Path(scene["video_uri"]), layout)
     check = self_check(branch.model, clip.clip_id, branch.maker.plain(clip), torch.from_numpy(patches), layout)
     check.refuse_differences()

@@ -1,6 +1,7 @@
 """Runs the branches as Ray Train jobs, side by side on one Ray.
 
-With `RAY_ADDRESS` set that cluster is used (its nodes must see the folders of a job; checkpoints may lie in S3).
+With `RAY_ADDRESS` set that cluster is used. Its nodes must see the folders of a job, unless a mirror is set
+(HAZARDLINE_STORE_MIRROR): then inputs come from there, and progress goes through an actor.
 Otherwise one is started on this machine for the length of the run, without dashboard, and stopped again.
 """
 
@@ -21,10 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from hazardline import environment
 from hazardline.errors import UserError
 from hazardline.tasks import Branch
 from hazardline.train.checkpoint_store import open_store
 from hazardline.train.document import BranchJob
+from hazardline.train.ray_channel import Channel, carried
+from hazardline.train.shared_inputs import present_inputs
 
 if TYPE_CHECKING:  # the driver and Ray's controllers do without torch: each would hold half a gigabyte
     from torch import Tensor
@@ -171,14 +175,15 @@ def train_branches(
         UserError: what a worker found wrong with its inputs.
         ray.train.TrainingFailedError: workers were lost more often than the recipe allows.
     """
-    runs = [_Run(job, storage, work or work_on_branch) for job in jobs]
+    channels = {name: Channel(name) for name in {job.channel for job in jobs} if name is not None}
+    runs = [_Run(job, storage, work or work_on_branch, channels.get(job.channel or "")) for job in jobs]
     for run in runs:
         run.thread.start()
     while any(run.thread.is_alive() for run in runs):
         time.sleep(POLL_S)
         if stop is not None and stop.is_set():
             for run in runs:
-                run.job.stop_request.touch()
+                run.ask_to_stop()
         for run in runs:
             run.poll(on_event)
     for run in runs:
@@ -210,6 +215,7 @@ class _Run:
     job: BranchJob
     storage: Path
     work: Work
+    channel: Channel | None = None
     was_stopped: bool = False
     error: BaseException | None = None
     offset: int = 0
@@ -225,7 +231,14 @@ class _Run:
         except BaseException as error:
             self.error = error  # raised again by the thread that polls
 
+    def ask_to_stop(self) -> None:
+        self.job.stop_request.touch()
+        if self.channel is not None:
+            self.channel.stop(self.job.branch)
+
     def poll(self, on_event: OnEvent) -> None:
+        if self.channel is not None:
+            self.channel.pull(self.job)
         for event in self._new_events():
             if "error" in event:
                 raise UserError(event["error"])
@@ -260,7 +273,7 @@ def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
             name=job.branch,
             storage_path=str(storage),
             failure_config=FailureConfig(max_failures=job.config.max_failures),
-            worker_runtime_env={"env_vars": _WORKER_ENVIRONMENT},  # type: ignore[call-arg]
+            worker_runtime_env={"env_vars": _worker_environment(job)},  # type: ignore[call-arg]
         ),
     }
     if job.config.num_workers == 1 and job.config.parallelism == "replicas":
@@ -274,9 +287,16 @@ def _trainer(job: BranchJob, storage: Path, work: Work) -> Any:
     return LeanTorchTrainer(work, torch_config=TorchConfig(backend="nccl" if has_gpus else "gloo"), **settings)
 
 
+def _worker_environment(job: BranchJob) -> dict[str, str]:
+    """Settings of a worker; addresses, where it needs them, but never a secret: those its pod has."""
+    names = (environment.STORE_MIRROR, environment.S3_ENDPOINT) if job.channel is not None else ()
+    return {**_WORKER_ENVIRONMENT, **{name: os.environ[name] for name in names if name in os.environ}}
+
+
 def work_on_branch(data: dict[str, Any]) -> None:
     """What a Ray worker runs: the job, with everything that it tells the driver."""
-    run_job(BranchJob.parse(data, "job of a Ray worker"), RayWorkers())
+    with carried(BranchJob.parse(data, "job of a Ray worker")) as job:
+        run_job(job, RayWorkers())
 
 
 def run_job(job: BranchJob, workers: "Workers") -> None:
@@ -286,6 +306,8 @@ def run_job(job: BranchJob, workers: "Workers") -> None:
     if workers.rank == 0:
         job.tell({"started": True})
     try:
+        if job.channel is not None:
+            job = present_inputs(job)
         is_finished = train_branch(job, workers, open_store(job.checkpoints))
     except UserError as error:
         job.tell({"error": str(error)})

@@ -1,6 +1,7 @@
 """Train: encode every clip once, then fine-tune the branches side by side on the frozen base."""
 
 import json
+import secrets
 import tempfile
 import time
 from collections.abc import Mapping
@@ -8,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from hazardline import tracking
-from hazardline.environment import home
+from hazardline.environment import home, store_mirror
 from hazardline.errors import UserError
 from hazardline.files import digest_json, sha256_file, write_atomic, write_json
+from hazardline.mirror.objects import Mirror, open_mirror
 from hazardline.progress import Reporter
 from hazardline.tables import QA, SCENES, read_table
 from hazardline.tasks import Branch
-from hazardline.train.base import base_digest, base_folder
+from hazardline.train.base import base_digest, base_folder, encoder_digest
 from hazardline.train.checkpoint_store import FINAL_NAME, open_store
 from hazardline.train.config import TrainConfig
 from hazardline.train.document import (
@@ -33,6 +35,7 @@ from hazardline.train.document import (
 from hazardline.train.encode import encode_clips
 from hazardline.train.features import FEATURES_FOLDER, FeatureIndex, all_variants, keep_plain, sources_of
 from hazardline.train.ray_train import ray_session, stop_on_sigterm, train_branches
+from hazardline.train.shared_inputs import restore_features, share_inputs
 from hazardline.train.watch import BranchWatch
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 
@@ -58,20 +61,15 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
         UserError: the base, a video or a table is not what it should be, or the self-check finds a difference.
     """
     base = base_folder(config.base)
-    begin = time.monotonic()
+    digests = _digests(config, base, inputs)
+    begin, mirror = time.monotonic(), open_mirror()
+    if mirror is not None:
+        restore_features(mirror, digest_json(digests.data()), feature_cache(), reporter)
     index = _encode(config, base, inputs, out / FEATURES_FOLDER, reporter)
     features_wall_s = time.monotonic() - begin
-    digests = Digests(
-        base=base_digest(base),
-        encoder=index.encoder_digest,
-        layout=index.layout_digest,
-        scenes=sha256_file(inputs["ingest"] / SCENES.file_name),
-        qa=sha256_file(inputs["synthesize"] / QA.file_name),
-        config=config.digest(),
-    )
     with tempfile.TemporaryDirectory(prefix="hazardline-train-") as name:
         work, begin = Path(name), time.monotonic()
-        reports = _train(config, base, inputs, out, work, digests, reporter)
+        reports = _train(config, base, inputs, out, work, digests, mirror, reporter)
         train_wall_s = time.monotonic() - begin
     keep_plain(out / FEATURES_FOLDER, feature_cache())
     report = TrainingReport(
@@ -88,6 +86,17 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
     return _summary(report)
 
 
+def _digests(config: TrainConfig, base: Path, inputs: Mapping[str, Path]) -> Digests:
+    return Digests(
+        base=base_digest(base),
+        encoder=encoder_digest(base),
+        layout=Layout.read(base / LAYOUT_NAME).digest(),
+        scenes=sha256_file(inputs["ingest"] / SCENES.file_name),
+        qa=sha256_file(inputs["synthesize"] / QA.file_name),
+        config=config.digest(),
+    )
+
+
 def _encode(
     config: TrainConfig, base: Path, inputs: Mapping[str, Path], folder: Path, reporter: Reporter
 ) -> FeatureIndex:
@@ -101,8 +110,10 @@ def _encode(
 
 
 def _checkpoints_address(config: TrainConfig) -> str:
-    """Folder, absolute as workers may run elsewhere, or S3 address."""
-    address = config.checkpoints or str(home() / CHECKPOINTS_FOLDER)
+    """Folder, absolute as workers may run elsewhere, or S3 address; below the mirror, where there is one."""
+    mirror = store_mirror()
+    default = str(home() / CHECKPOINTS_FOLDER) if mirror is None else f"{mirror.rstrip('/')}/{CHECKPOINTS_FOLDER}"
+    address = config.checkpoints or default
     return address if "://" in address else str(Path(address).absolute())
 
 
@@ -118,10 +129,12 @@ def _train(
     out: Path,
     work: Path,
     digests: Digests,
+    mirror: Mirror | None,
     reporter: Reporter,
 ) -> dict[Branch, BranchReport]:
     run_digest = digest_json(digests.data())
     checkpoints = f"{_checkpoints_address(config)}/{run_digest[:RUN_DIGITS]}"
+    channel = None if mirror is None else f"hazardline-{run_digest[:RUN_DIGITS]}-{secrets.token_hex(4)}"
     jobs = [
         BranchJob(
             branch=branch,
@@ -134,9 +147,12 @@ def _train(
             progress=work / f"{branch}.jsonl",
             checkpoints=f"{checkpoints}/{branch}",
             run_digest=run_digest,
+            channel=channel,
         )
         for branch in config.branches
     ]
+    if mirror is not None:
+        share_inputs(mirror, jobs[0], reporter)
     reporter.phase("start workers")
     with tracking.open_run("train", run_digest) as mlflow_run:
         mlflow_run.log_params(_params(config))

@@ -10,6 +10,7 @@ from hazardline.evaluate import scores
 from hazardline.evaluate.answers import Answer, ModelAnswers, says_yes
 from hazardline.evaluate.report.pictures import jpeg_uri
 from hazardline.evaluate.testset import Clip
+from hazardline.mirror.clips import make_present
 from hazardline.tasks import TASKS, Task, parse_interval, parse_point
 
 NUM_FRAMES = 8
@@ -74,6 +75,7 @@ def _log_odds(given: Mapping[Task, Answer]) -> float:
 
 def filmstrip(clip: Clip, given: Mapping[Task, Answer]) -> Filmstrip:
     """Put a clip's strip together; only its frames are decoded."""
+    make_present([(clip.video, clip.sha256)])
     num_frames = video.probe(clip.video).num_samples(_RATE_HZ)
     # each frame stands in the middle of the time that its place on the axis below it covers
     chosen = ((np.arange(NUM_FRAMES) + 0.5) / NUM_FRAMES * num_frames).astype(int)

@@ -12,6 +12,7 @@ from hazardline.evaluate.scoring import with_reference
 from hazardline.evaluate.testset import Clip
 from hazardline.files import digest_json
 from hazardline.hazardnet import CLASSIFICATION, TOPICS, parse_classification
+from hazardline.mirror.clips import make_present
 from hazardline.tasks import Task
 
 MAX_WIDTH_PX = 360
@@ -78,6 +79,7 @@ def field_lines(clip: Clip, given: Mapping[Task, Answer]) -> list[FieldLine]:
 
 def card(clip: Clip, given: Mapping[Task, Answer]) -> Card:
     """Read an image and put its card together."""
+    make_present([(clip.video, clip.sha256)])
     info = image_file.probe(clip.video)
     width = min(MAX_WIDTH_PX, info.width_px)
     pixels = image_file.read(clip.video, width, max(1, round(info.height_px * width / info.width_px)))

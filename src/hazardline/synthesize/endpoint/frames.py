@@ -14,6 +14,7 @@ from PIL import Image
 
 from hazardline import video
 from hazardline.image_file import is_image
+from hazardline.mirror.clips import make_present
 from hazardline.synthesize.endpoint.config import EndpointConfig
 from hazardline.synthesize.pair import SceneRow
 
@@ -65,6 +66,7 @@ def frame_jpegs(scene: SceneRow, indices: Sequence[int], config: EndpointConfig)
         VideoError: the clip is not there, or does not decode.
     """
     path = Path(scene["video_uri"])
+    make_present([(path, scene["sha256"])])
     width_px = min(scene["width_px"], config.image_width_px)
     height_px = max(1, round(scene["height_px"] * width_px / scene["width_px"]))
     frames = video.at(path, [index / RATE_HZ for index in indices], width_px, height_px)
