@@ -1,6 +1,6 @@
 """One Kubeflow Pipelines API: reached as users of `kfp.Client` reach it, with errors that say what to do.
 
-Who asks is decided in this order: a bearer token (`HAZARDLINE_KFP_TOKEN`), cookies (`HAZARDLINE_KFP_COOKIES`), the
+Who asks is decided in this order: a bearer token (`HAZARDLINE_KFP_TOKEN`) and cookies (`HAZARDLINE_KFP_COOKIES`), the
 service-account token that Kubernetes projects into a pod (`KF_PIPELINES_SA_TOKEN_PATH`, or KFP's own place for it), and
 what KFP's client finds by itself: its variables for Google's proxy, or a kubeconfig where no host is given.
 """
