@@ -1,4 +1,4 @@
-"""Makes an MLflow user, or gives it a new password: `set_user.py NAME` in a pod of the server, the password on stdin."""
+"""Makes an MLflow user, or gives it a new password: `set_user.py NAME` in a pod of the server, password on stdin."""
 
 import os
 import sys
