@@ -34,9 +34,7 @@ def render(overlay: Path) -> list[Object]:
         command = ["kubectl", "kustomize", str(overlay)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's own folder
     except FileNotFoundError:
-        raise SystemExit(
-            "kubectl was not found; install it (Debian: kubernetes-client; https://kubernetes.io)"
-        ) from None
+        raise SystemExit("kubectl was not found; install 1.30 or later (https://kubernetes.io)") from None
     if done.returncode:
         raise SystemExit(f"kubectl kustomize {overlay}: {done.stderr.strip()}")
     return [found for found in yaml.safe_load_all(done.stdout) if found]

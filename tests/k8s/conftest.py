@@ -1,19 +1,28 @@
 """What `kubectl kustomize` makes of every overlay."""
 
 import copy
+import json
+import re
 import shutil
+import subprocess
 
 import pytest
 
 from k8s.check import OVERLAYS, Object, render
 
 NAMES = ("local", "staging", "production")
+OLDEST = "1.30"
+"""kubectl's version, which brings kustomize 5."""
 
 
 @pytest.fixture(scope="session")
 def _rendered() -> dict[str, list[Object]]:
     if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is missing, which puts the overlays together (Debian: kubernetes-client)")
+        pytest.skip(f"kubectl {OLDEST} or later is missing, which puts the overlays together (https://kubernetes.io)")
+    said = subprocess.run(["kubectl", "version", "--client", "-o", "json"], capture_output=True, text=True, check=True)
+    version = json.loads(said.stdout)["clientVersion"]["gitVersion"]
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < tuple(map(int, OLDEST.split("."))):
+        pytest.skip(f"kubectl is {version}; one of {OLDEST} or later is needed (Debian 12's knows no components)")
     return {name: render(OVERLAYS / name) for name in NAMES}
 
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -99,6 +100,14 @@ def test_what_only_looks_like_a_place_is_left_alone() -> None:
     assert list(check.placeholders([{**SECRET, "texts": texts}])) == []
 
 
-def test_a_folder_that_cannot_be_put_together_is_one_line(rendered: object, tmp_path: object) -> None:
+def test_without_kubectl_it_says_what_to_install(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, check.__file__, "local"], env={"PATH": str(tmp_path)}, capture_output=True)
+    assert (
+        done.returncode == 1
+        and done.stderr.strip() == b"kubectl was not found; install 1.30 or later (https://kubernetes.io)"
+    )
+
+
+def test_a_folder_that_cannot_be_put_together_is_one_line(rendered: object, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, check.__file__, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1 and "kubectl kustomize" in done.stderr and "Traceback" not in done.stderr
