@@ -1,7 +1,8 @@
 """Runs the branches as Ray Train jobs, side by side on one Ray.
 
-With `RAY_ADDRESS` set that cluster is used (its nodes must see the folders of a job; checkpoints may lie in S3).
-Otherwise one is started on this machine for the length of the run, without dashboard, and stopped again.
+With `RAY_ADDRESS` set, as in the entrypoint of a RayJob, that cluster is used (its nodes must see the folders of a job;
+checkpoints may lie in S3). Otherwise one is started on this machine for the length of the run, without dashboard, and
+stopped again.
 """
 
 import json
@@ -36,7 +37,6 @@ _MAX_TEMP_PATH = 36
 """Ray's sockets lie about 70 bytes below its temporary folder, and a socket's path has at most 107."""
 _OBJECT_STORE_BYTES = 80 << 20  # nothing but arguments goes through it; Ray's least
 _SETTINGS = {
-    "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -75,8 +75,10 @@ def ray_session(num_cpus: int) -> Iterator[None]:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS")
-    if address is None and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray would write one into the home folder
+    if address is None:  # a cluster has chosen its own way, and KubeRay tells it to all pods of a RayJob
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray would write one into the home folder
     import ray
 
     if ray.is_initialized():
