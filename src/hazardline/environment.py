@@ -11,6 +11,8 @@ HOME = "HAZARDLINE_HOME"
 """Folder of everything that runs leave behind (default `.hazardline` in the working folder)."""
 STORE = "HAZARDLINE_STORE"
 """Folder of the content-addressed store (default `store` below the home)."""
+STORE_MIRROR = "HAZARDLINE_STORE_MIRROR"
+"""`s3://bucket/prefix` through which the store, clips and data set versions reach other machines (default: none)."""
 DATASETS = "HAZARDLINE_DATASETS"
 """Folder of data set versions and of clips that lie nowhere else (default `datasets` below the home)."""
 EVENTS = "HAZARDLINE_EVENTS"
@@ -18,6 +20,8 @@ EVENTS = "HAZARDLINE_EVENTS"
 KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
 """Bearer token for a Kubeflow Pipelines endpoint (`python -m pipelines submit`)."""
 
+RAYJOB = "HAZARDLINE_RAYJOB"
+"""JSON of `hazardline.rayjob.config.RayJobConfig`: train runs as a RayJob with these settings (default: in process)."""
 S3_ENDPOINT = "HAZARDLINE_S3_ENDPOINT"
 """Address of the S3 service for bases, checkpoints and releases (default: AWS). Credentials are boto3's affair."""
 
@@ -38,6 +42,11 @@ def store_root() -> Path:
     """Folder of the content-addressed store, absolute."""
     value = os.environ.get(STORE)
     return Path(value).absolute() if value else home() / "store"
+
+
+def store_mirror() -> str | None:
+    """Address of the store's mirror, if one was given."""
+    return os.environ.get(STORE_MIRROR) or None
 
 
 def datasets_root() -> Path:
