@@ -40,8 +40,9 @@ class Script:
     pod_status: dict[str, Any] | None = None
     """Status of the head's pod while the cluster starts, which it then never leaves."""
     answers: list[int | str] = field(default_factory=list)
-    """What the next requests get instead of their answer: a status, `drop` for a broken connection, or `lose` for one
-    whose answer is lost after the work was done."""
+    """What the next requests get instead of their answer: a status, `drop` for a broken connection, `hang` for one that
+    stays open without a word, or `lose` for one whose answer is lost after the work was done."""
+    hang_s: float = 1.0
     watches: list[str] = field(default_factory=list)
     """What happens to the next watches: `drop`, `cut` (within a line), `gone` (410 as an event), `late` (410)."""
     ends: Mapping[str, Any] | None = None
@@ -270,13 +271,16 @@ class FakeKubernetes:
                 body = json.loads(self.rfile.read(length)) if length else None
                 fault = fake.script.answers.pop(0) if fake.script.answers else None
                 scheme, _, token = (self.headers.get("Authorization") or "").partition(" ")
-                if fault == "drop":
+                if fault in ("drop", "hang"):
+                    time.sleep(fake.script.hang_s if fault == "hang" else 0.0)
                     self.close_connection = True
                     return
                 if isinstance(fault, int):
                     status, value = fault, _status(fault, "the server is ill")
                 elif scheme.lower() != "bearer" or token != fake.token:
                     status, value = 401, _status(401, "Unauthorized")
+                elif self.command == "PATCH" and self.headers["Content-Type"] != "application/merge-patch+json":
+                    status, value = 415, _status(415, f"a custom resource takes no {self.headers['Content-Type']}")
                 elif query.get("watch", "").lower() == "true":
                     fake.requests.append(("WATCH", parts.path, 200))
                     return self._watch(query)

@@ -125,6 +125,25 @@ def test_without_kuberay_the_name_is_unknown(in_cluster: FakeKubernetes) -> None
         open_api().create(job())
 
 
+def test_an_api_that_hangs_is_asked_again(in_cluster: FakeKubernetes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "READ_S", 0.2)
+    in_cluster.script.answers = ["hang"]
+    notes: list[str] = []
+    assert open_api(notes).read("one") is None
+    assert (
+        "does not answer (" in notes[0]
+        and "timed out" in notes[0]
+        and notes[1:] == ["the Kubernetes API answers again"]
+    )
+
+
+def test_an_api_that_is_not_there_is_one_line(in_cluster: FakeKubernetes, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = open_api()
+    in_cluster.server.server_close()
+    with pytest.raises(UserError, match=r"has not answered for 2 s \(.*refused.*\); run again"):
+        api.read("one")
+
+
 def test_outside_of_a_cluster_a_kubeconfig_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))

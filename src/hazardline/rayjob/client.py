@@ -16,7 +16,8 @@ from hazardline.errors import UserError
 
 GROUP, VERSION, PLURAL = "ray.io", "v1", "rayjobs"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_CONNECT_S, _READ_S = 10.0, 30.0
+CONNECT_S, READ_S = 10.0, 30.0
+"""How long one request may take to connect, and between two pieces of its answer."""
 _GONE, _CONFLICT, _NOT_FOUND, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 410, 409, 404, 401, 403, 429
 _logger = logging.getLogger(__name__)
 
@@ -97,13 +98,17 @@ class RayJobsApi:
             ConflictError: the name is taken. After a lost answer that may be by this very call.
             UserError: the API refuses the manifest or the service account, or stays away.
         """
-        created: Job | None = self._call("create", lambda api: api.create_namespaced_custom_object(*self._place(), job))
+        created: Job | None = self._call(
+            "create", lambda api: api.create_namespaced_custom_object(*self._place(), job, **_limits())
+        )
         assert created is not None
         return created
 
     def read(self, name: str) -> Job | None:
         """A job as it is now; None where there is none."""
-        found: Job | None = self._call("get", lambda api: api.get_namespaced_custom_object(*self._place(), name))
+        found: Job | None = self._call(
+            "get", lambda api: api.get_namespaced_custom_object(*self._place(), name, **_limits())
+        )
         return found
 
     def annotate(self, job: Job, annotations: dict[str, str]) -> Job | None:
@@ -115,7 +120,7 @@ class RayJobsApi:
         metadata = job["metadata"]
         body = {"metadata": {"annotations": annotations, "resourceVersion": metadata["resourceVersion"]}}
         changed: Job | None = self._call(
-            "patch", lambda api: api.patch_namespaced_custom_object(*self._place(), metadata["name"], body)
+            "patch", lambda api: api.patch_namespaced_custom_object(*self._place(), metadata["name"], body, **_limits())
         )
         return changed
 
@@ -129,7 +134,7 @@ class RayJobsApi:
         body = {"preconditions": {name: metadata[name] for name in ("uid", "resourceVersion")}}
         self._call(
             "delete",
-            lambda api: api.delete_namespaced_custom_object(*self._place(), metadata["name"], body=body),
+            lambda api: api.delete_namespaced_custom_object(*self._place(), metadata["name"], body=body, **_limits()),
         )
 
     def changes(self, name: str, version: str, timeout_s: float) -> Iterator[Job | None]:
@@ -150,7 +155,7 @@ class RayJobsApi:
             "resource_version": version,
             "timeout_seconds": max(1, round(timeout_s)),
             "_preload_content": False,
-            "_request_timeout": (_CONNECT_S, timeout_s + _READ_S),
+            "_request_timeout": (CONNECT_S, timeout_s + READ_S),
         }
         try:
             answer = client.CustomObjectsApi(self._client).list_namespaced_custom_object(*self._place(), **options)
@@ -176,7 +181,7 @@ class RayJobsApi:
 
         def call(api: Any) -> list[dict[str, Any]]:
             listed = getattr(client.CoreV1Api(api.api_client), method)
-            answer = listed(self.namespace, _preload_content=False, _request_timeout=(_CONNECT_S, _READ_S), **options)
+            answer = listed(self.namespace, _preload_content=False, **_limits(), **options)
             found: list[dict[str, Any]] = json.loads(answer.data)["items"]
             return found
 
@@ -241,6 +246,10 @@ class RayJobsApi:
                 "see rayjob.namespace"
             )
         return UserError(f"the Kubernetes API refuses to {verb} the RayJob: {said}; mend HAZARDLINE_RAYJOB")
+
+
+def _limits() -> dict[str, Any]:
+    return {"_request_timeout": (CONNECT_S, READ_S)}
 
 
 def _lines(answer: Any) -> Iterator[bytes]:

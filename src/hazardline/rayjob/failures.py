@@ -61,6 +61,8 @@ _EVENTS = {
     "FailedMount": "see that the volume exists (rayjob.storage_claim) and can be mounted on that node",
     "FailedAttachVolume": "see that the volume exists (rayjob.storage_claim) and can be mounted on that node",
     "FailedCreate": "mend the namespace's quota or pod security, or rayjob's resources",
+    "FailedToCreateHeadPod": "mend the namespace's quota or pod security, or rayjob's resources",
+    "FailedToCreateWorkerPod": "mend the namespace's quota or pod security, or rayjob's resources",
     "Evicted": "raise rayjob.scratch_size or the pod's memory",
     "Preempted": "it was taken away for a pod of a higher priority",
 }

@@ -1,8 +1,7 @@
 """Runs the branches as Ray Train jobs, side by side on one Ray.
 
-With `RAY_ADDRESS` set, as in the entrypoint of a RayJob, that cluster is used (its nodes must see the folders of a job;
-checkpoints may lie in S3). Otherwise one is started on this machine for the length of the run, without dashboard, and
-stopped again.
+With `RAY_ADDRESS` set that cluster is used (its nodes must see the folders of a job; checkpoints may lie in S3).
+Otherwise one is started on this machine for the length of the run, without dashboard, and stopped again.
 """
 
 import json
