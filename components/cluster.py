@@ -6,11 +6,13 @@ cannot be compiled.
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hazardline.documents import Document, read_yaml
+from hazardline.errors import UserError
+from hazardline.rayjob.config import RayJobConfig
 from hazardline.stages import STAGES
 
 RESOURCES_PATH = Path(__file__).parent / "resources.yaml"
@@ -126,6 +128,17 @@ class TaskResources(Document):
         return self
 
 
+class RayWork(Document):
+    """A task whose work is done by a RayJob."""
+
+    image: str
+    """Of Ray's pods: its name in `docker/images.lock.yaml`."""
+    pool: str
+    """The pool that its GPUs are of."""
+    settings: dict[str, Any]
+    """Fields of `hazardline.rayjob.config.RayJobConfig`."""
+
+
 class ClusterResources(Document):
     """`components/resources.yaml`."""
 
@@ -140,6 +153,7 @@ class ClusterResources(Document):
     settings: Settings
     secrets: dict[str, SecretVariables | SecretFiles]
     pools: dict[str, Pool]
+    rayjobs: dict[str, RayWork]
     tasks: dict[str, TaskResources]
 
     @model_validator(mode="after")
@@ -153,7 +167,45 @@ class ClusterResources(Document):
                 raise ValueError(f"tasks.{name}.secrets: {unknown[0]} is unknown; known: {', '.join(self.secrets)}")
             if task.pool is not None and task.pool not in self.pools:
                 raise ValueError(f"tasks.{name}.pool: {task.pool} is unknown; known: {', '.join(self.pools)}")
+        for name, work in self.rayjobs.items():
+            if name not in self.tasks:
+                raise ValueError(f"rayjobs: no task is named {name}; known: {', '.join(self.tasks)}")
+            if work.pool not in self.pools:
+                raise ValueError(f"rayjobs.{name}.pool: {work.pool} is unknown; known: {', '.join(self.pools)}")
+            try:
+                self.rayjob(name, f"{work.image}@sha256:{64 * '0'}")
+            except UserError as error:
+                raise ValueError(str(error)) from None
         return self
+
+    def rayjob(self, task: str, image: str) -> RayJobConfig:
+        """What `HAZARDLINE_RAYJOB` is for a task.
+
+        Args:
+            task: one of `rayjobs`.
+            image: what the cluster pulls for Ray's pods, by digest.
+
+        Raises:
+            UserError: a setting is misspelt, or is said elsewhere in the table.
+        """
+        work = self.rayjobs[task]
+        pool = self.pools[work.pool]
+        placed = {
+            "namespace": self.namespace,
+            "home": self.home,
+            "image": image,
+            "node_selector": pool.node_selector,
+            "tolerations": [toleration.data() for toleration in pool.tolerations],
+        }
+        where = f"rayjobs.{task}.settings"
+        twice = sorted(set(placed) & set(work.settings))
+        if twice:
+            raise UserError(f"{where}: {twice[0]} follows from the rest of the table; remove it there")
+        return RayJobConfig.parse({**work.settings, **placed}, where)
+
+    def image_names(self) -> set[str]:
+        """Names of all images that pods are started from."""
+        return {task.image for task in self.tasks.values()} | {work.image for work in self.rayjobs.values()}
 
 
 def read_resources(path: Path = RESOURCES_PATH) -> ClusterResources:

@@ -139,8 +139,9 @@ def schedule_recipe(
 
 
 def _place(table: ClusterResources, lock: Path, registry: str | None, digests: list[str] | None) -> OnCluster:
-    names = {task.image for task in table.tasks.values()}
-    return OnCluster(table, references(names, read_lock(lock), str(lock), parse_digests(digests or []), registry))
+    return OnCluster(
+        table, references(table.image_names(), read_lock(lock), str(lock), parse_digests(digests or []), registry)
+    )
 
 
 def _package(

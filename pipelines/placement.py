@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from kfp import dsl, kubernetes
 
+from hazardline import environment
 from hazardline.errors import UserError
+from hazardline.files import canonical_json
 
 from components.cluster import ClusterResources, SecretVariables, TaskResources
 
@@ -38,6 +40,10 @@ class OnCluster:
         self._ask(task, found)
         self._mount(task, found)
         self._give_variables(task, found)
+        work = self.resources.rayjobs.get(name)
+        if work is not None:
+            rayjob = self.resources.rayjob(name, self.images[work.image])
+            task.set_env_variable(environment.RAYJOB, canonical_json(rayjob.data()).decode())
         for label, value in {**self.resources.labels, COMPONENT_LABEL: name}.items():
             kubernetes.add_pod_label(task, label, value)
         identity = self.resources.identity

@@ -22,6 +22,8 @@ KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
 KFP_COOKIES = "HAZARDLINE_KFP_COOKIES"
 """Cookies of a session for an endpoint behind a login page, as a browser sends them: `name=value; name=value`."""
 
+RAYJOB = "HAZARDLINE_RAYJOB"
+"""JSON of `hazardline.rayjob.config.RayJobConfig`: train runs as a RayJob with these settings (default: in process)."""
 S3_ENDPOINT = "HAZARDLINE_S3_ENDPOINT"
 """Address of the S3 service for all that lies in S3 (default: AWS). Credentials are boto3's affair."""
 

@@ -13,3 +13,7 @@ class RefusedOutputError(UserError):
 
     The store keeps nothing of it. By hand the folder is left for the user to look into.
     """
+
+
+class StoppedError(UserError):
+    """The program was told to end (SIGTERM) and has kept what it needs to go on when it is run again."""

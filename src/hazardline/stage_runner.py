@@ -26,7 +26,8 @@ from hazardline.files import canonical_json, digest_json
 from hazardline.mirror.objects import open_mirror
 from hazardline.mirror.outputs import OutputMirror
 from hazardline.process_memory import PeakMemory
-from hazardline.progress import EventReporter, Reporter, SilentReporter
+from hazardline.progress import EventReporter, Reporter, SilentReporter, TextReporter
+from hazardline.rayjob.config import rayjob_config
 from hazardline.stages import Stage, stage_named
 from hazardline.store import DamagedError, StageRecord, Store, describe_files, output_digest
 
@@ -81,7 +82,7 @@ def run_stage(
         if champion_of is not None:
             champion = ChampionConfig(model_name=champion_of)
             records["champion"] = make_or_reuse(CHAMPION, champion, {}, store, reporter)
-        record = make_or_reuse(found, config, records, store, reporter)
+        record = _make_here_or_in_cluster(found, config, records, store, reporter)
     except UserError as error:
         emit({"state": "failed", "error": str(error)})
         print(f"{stage}: {error}", file=sys.stderr, flush=True)
@@ -94,12 +95,27 @@ def run_stage(
     return record
 
 
+def _make_here_or_in_cluster(
+    stage: Stage, config: Document, inputs: Mapping[str, StageRecord], store: Store, reporter: Reporter
+) -> StageRecord:
+    """`make_or_reuse` in this process, or in a Ray cluster where the stage uses one and one is configured."""
+    settings = rayjob_config() if stage.uses_ray else None
+    if settings is None:
+        return make_or_reuse(stage, config, inputs, store, reporter)
+    from hazardline.rayjob.stage import make_in_cluster
+
+    if environment.events_path() is None:  # a pod's log is where its user looks
+        reporter = TextReporter()
+    return make_in_cluster(stage, config, inputs, store, reporter, settings)
+
+
 def make_or_reuse(
     stage: Stage,
     config: Document,
     inputs: Mapping[str, StageRecord],
     store: Store,
     reporter: Reporter,
+    key: str | None = None,  # given in a Ray cluster, where the component that waits for the output has named it
 ) -> StageRecord:
     """The record of a stage's output: from the store if it is there and whole, made otherwise.
 
@@ -116,7 +132,7 @@ def make_or_reuse(
     inputs = _present_inputs(stage, inputs, store, mirror, reporter)
     for left in store.sweep():
         reporter.note(f"removed {left.name}, left by a run that was killed")
-    key = cache_key(stage, config, inputs)
+    key = key or cache_key(stage, config, inputs)
     name = (
         key if stage.is_cacheable and not config.reads_unseen() else f"{key}-{time.time_ns():x}{secrets.token_hex(3)}"
     )

@@ -44,6 +44,8 @@ class Stage:
     """Inputs that may be lacking: footage on disk needs no simulator, and a first candidate meets no champion."""
     is_cacheable: bool = True
     """False for a stage whose work is an effect outside of its output folder: it runs every time."""
+    uses_ray: bool = False
+    """Whether its work is done in a Ray cluster of its own, where one is configured (`hazardline.rayjob`)."""
 
     def config_class(self) -> type[Document]:
         """The document of the stage's recipe section."""
@@ -86,6 +88,7 @@ STAGES: tuple[Stage, ...] = (
         name="train",
         description="Fine-tune the linguistic and the perception branch on the frozen base.",
         inputs=("ingest", "synthesize"),
+        uses_ray=True,
     ),
     Stage(
         name="evaluate",

@@ -28,8 +28,7 @@ def made_up_digests() -> dict[str, str]:
 def place(resources: ClusterResources | None = None) -> OnCluster:
     """The place of tasks with made-up digests."""
     table = resources or read_resources()
-    wanted = {task.image for task in table.tasks.values()}
-    return OnCluster(table, references(wanted, read_lock(), "lock", made_up_digests(), REGISTRY))
+    return OnCluster(table, references(table.image_names(), read_lock(), "lock", made_up_digests(), REGISTRY))
 
 
 def compiled(recipe: Recipe | str, folder: Path, resources: ClusterResources | None = None) -> Package:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from hazardline.environment import RAYJOB
 from hazardline.errors import UserError
+from hazardline.rayjob.config import RayJobConfig
 from hazardline.stages import STAGES
 from tests.pipelines.cluster import REGISTRY, compiled, made_up_digests, parsed, tasks_of
 
@@ -123,9 +125,25 @@ def test_secrets_are_references(package: Path, pods: dict[str, Any], table: Clus
     assert [name for name, task in table.tasks.items() if "keys" in task.secrets] == ["release"]
 
 
+def test_training_is_told_of_its_rayjob(containers: dict[str, Any], table: ClusterResources) -> None:
+    told = {
+        name: variable["value"]
+        for name, container in containers.items()
+        for variable in container.get("env", [])
+        if variable["name"] == RAYJOB
+    }
+    assert set(told) == {"train"}
+    settings = RayJobConfig.parse_json(told["train"], RAYJOB)
+    digest = made_up_digests()["hazardline-train-python"]
+    assert settings.image == f"{REGISTRY}/hazardline-train-python@{digest}"
+    assert (settings.namespace, settings.home) == (table.namespace, table.home)
+    assert settings.node_selector == table.pools["a100-80gb"].node_selector and settings.head.gpus == 2
+    assert [item.key for item in settings.tolerations] == ["nvidia.com/gpu"]
+
+
 def test_the_table_is_of_the_stages_and_of_locked_images(table: ClusterResources) -> None:
     assert set(table.tasks) == {stage.name for stage in STAGES}
-    assert {task.image for task in table.tasks.values()} <= set(read_lock().images)
+    assert table.image_names() <= set(read_lock().images)
 
 
 _WRONG: dict[str, tuple[list[str], Any, str]] = {
@@ -136,6 +154,14 @@ _WRONG: dict[str, tuple[list[str], Any, str]] = {
     "a number for a quantity": (["tasks", "gate", "cpu"], 1, "tasks.gate.cpu"),
     "more than the limit": (["tasks", "gate", "cpu"], "64", "cpu 64 is more than cpu_limit 2"),
     "an unknown pool": (["tasks", "evaluate", "pool"], "h100", "tasks.evaluate.pool: h100 is unknown"),
+    "a misspelt field of a RayJob": (["rayjobs", "train", "settings", "que"], "x", "rayjobs.train.settings: que"),
+    "a RayJob's image, given twice": (["rayjobs", "train", "settings", "image"], "x", "image follows from the rest"),
+    "a RayJob of an unknown pool": (["rayjobs", "train", "pool"], "h100", "rayjobs.train.pool: h100 is unknown"),
+    "a RayJob of no task": (
+        ["rayjobs", "trane"],
+        {"image": "a", "pool": "b", "settings": {}},
+        "no task is named trane",
+    ),
     "GPUs of no pool": (["tasks", "gate", "gpus"], 1, "names their pool"),
     "an unknown secret": (["tasks", "gate", "secrets"], ["s4"], "tasks.gate.secrets: s4 is unknown"),
     "an effect that there is not": (

@@ -40,7 +40,6 @@ _MAX_TEMP_PATH = 36
 """Ray's sockets lie about 70 bytes below its temporary folder, and a socket's path has at most 107."""
 _OBJECT_STORE_BYTES = 80 << 20  # nothing but arguments goes through it; Ray's least
 _SETTINGS = {
-    "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -79,8 +78,10 @@ def ray_session(num_cpus: int) -> Iterator[None]:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS")
-    if address is None and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray would write one into the home folder
+    if address is None:  # a cluster has chosen its own way, and KubeRay tells it to all pods of a RayJob
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray would write one into the home folder
     import ray
 
     if ray.is_initialized():

@@ -10,7 +10,7 @@ from typing import Any
 
 from hazardline import tracking
 from hazardline.environment import home, store_mirror
-from hazardline.errors import UserError
+from hazardline.errors import StoppedError
 from hazardline.files import digest_json, sha256_file, write_atomic, write_json
 from hazardline.mirror.objects import Mirror, open_mirror
 from hazardline.progress import Reporter
@@ -162,7 +162,7 @@ def _train(
             stopped = train_branches(jobs, work / "ray", watch.on_event, stop=stop)
         if stopped:
             steps = ", ".join(f"{branch} after step {watch.steps(branch)}" for branch in sorted(stopped))
-            raise UserError(
+            raise StoppedError(
                 f"train: stopped by SIGTERM ({steps}); the checkpoints are kept in {checkpoints}: run again to go on"
             )
         reports = {job.branch: _collect(job, out, watch) for job in jobs}
