@@ -14,6 +14,7 @@ from hazardline.cli import (
     countermeasure_commands,
     device_commands,
     register_commands,
+    release_commands,
     review_commands,
     services_commands,
 )
@@ -102,7 +103,7 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
 
 def _add_commands() -> None:
     special: dict[str, Callable[..., None]] = {"simulate": simulate, "ingest": ingest}
-    groups = {"register": register_commands.app, "device": device_commands.app}
+    groups = {"register": register_commands.app, "release": release_commands.app, "device": device_commands.app}
     for stage in STAGES:
         if stage.name in groups:
             app.add_typer(groups[stage.name], name=stage.name, help=stage.description)

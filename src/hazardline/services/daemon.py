@@ -20,6 +20,8 @@ _POLL_S = 0.2
 _LOG_BYTES = 20_000_000
 """A log that is larger is put aside at the next start; the one that was put aside before goes."""
 _FOREIGN = ("MLFLOW_", "_MLFLOW_", "HAZARDLINE_", "AWS_", "PG", "CEPH_", "OPENAI_", "KFP_")
+_children: list[subprocess.Popen[bytes]] = []
+"""Processes that this one has started and that live on; Python complains where they are forgotten."""
 
 
 class NotReadyError(Exception):
@@ -101,6 +103,7 @@ class Daemon:
                 start_new_session=True,
                 umask=0o077,
             )
+        _children.append(child)
         started_at = psutil.Process(child.pid).create_time()
         ProcessRecord(pid=child.pid, started_at=started_at, start_digest=self._digest()).write(self._record)
 

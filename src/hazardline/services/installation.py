@@ -43,6 +43,8 @@ class Settings(Document):
     """What the S3 server of this machine may hold; the file grows with what is in it. Cannot be changed later."""
     s3_endpoint: str | None = None
     """Address of a team's own S3 server; None: Ceph on this machine."""
+    s3_region: str = "us-east-1"
+    """What Ceph calls itself; of a team's own server its region (AWS_DEFAULT_REGION)."""
     bucket_prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,40}$")] = "hazardline"
     """Buckets are this, `-mlflow`, `-work` and `-releases`. Cannot be changed later."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from hazardline.errors import UserError
 from hazardline.services.daemon import Daemon, NotReadyError, foreign_free_environment, run_command
 from hazardline.services.installation import Installation, Settings
-from hazardline.services.object_storage import REGION, ObjectStorage
+from hazardline.services.object_storage import ObjectStorage
 from hazardline.services.postgres import Postgres
 
 ADMINISTRATOR, USER = "admin", "hazardline"
@@ -155,7 +155,7 @@ class MlflowServer:
             "MLFLOW_S3_ENDPOINT_URL": self._settings.s3_address(),
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-            "AWS_DEFAULT_REGION": REGION,
+            "AWS_DEFAULT_REGION": self._settings.s3_region,
             # Without its job runner the server is 4 processes and not 12.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",

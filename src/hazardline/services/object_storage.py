@@ -16,7 +16,8 @@ from hazardline.services.ceph import Ceph
 from hazardline.services.daemon import NotReadyError
 from hazardline.services.installation import Installation, Purpose, S3Keys, Settings
 
-REGION = "us-east-1"
+_NAMELESS_REGION = "us-east-1"
+"""Where a bucket is made if nothing else is said; S3 refuses to be told so."""
 ACCOUNTS = ("mlflow", "line")
 _BUCKETS_OF: dict[str, tuple[Purpose, ...]] = {"mlflow": ("mlflow",), "line": ("work", "releases")}
 _MISSING = ("404", "NoSuchBucket", "NotFound")
@@ -90,7 +91,7 @@ class ObjectStorage:
             endpoint_url=self._settings.s3_address(),
             aws_access_key_id=keys.access_key,
             aws_secret_access_key=keys.secret_key,
-            region_name=os.environ.get("AWS_DEFAULT_REGION") or REGION,
+            region_name=self._settings.s3_region,
             config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}, proxies=self._proxies()),
         )
 
@@ -138,7 +139,9 @@ class ObjectStorage:
                 except ClientError as error:
                     if error.response.get("Error", {}).get("Code") not in _MISSING:
                         raise
-                    client.create_bucket(Bucket=bucket)
+                    place = {"LocationConstraint": self._settings.s3_region}
+                    is_nameless = self._settings.s3_region == _NAMELESS_REGION
+                    client.create_bucket(Bucket=bucket, **({} if is_nameless else {"CreateBucketConfiguration": place}))
                 if purpose == "releases" and self.ceph:
                     client.put_bucket_policy(Bucket=bucket, Policy=_readable_by_all(bucket))
 

@@ -9,8 +9,11 @@ import pwd
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from hazardline.errors import UserError
 from hazardline.services.daemon import NotReadyError, end_of, foreign_free_environment, wait_until_ready
@@ -63,6 +66,7 @@ class Postgres:
             self._create()
         self._configure()
         if not self.is_running():
+            self._wait_for_burial(timeout_s)
             arguments = ["-D", str(self._data), "-l", str(self.log), "-w", "-t", str(round(timeout_s)), "start"]
             if self._run(["pg_ctl", *arguments]).returncode:
                 raise UserError(f"postgres does not start. {end_of(self.log)}")
@@ -77,10 +81,24 @@ class Postgres:
                 raise UserError(f"postgres does not stop. {end_of(self.log)}")
 
     def is_running(self) -> bool:
-        """Whether the server's process lives."""
-        if not (self._data / "PG_VERSION").exists():
-            return False
-        return self._run(["pg_ctl", "-D", str(self._data), "status"]).returncode == 0
+        """Whether the server's process lives (pg_ctl also takes one for it that has died and was not buried yet)."""
+        process = self._process()
+        return process is not None and process.status() != psutil.STATUS_ZOMBIE
+
+    def _process(self) -> psutil.Process | None:
+        """The server's process by its own note, dead or alive; other processes of that number do not count."""
+        try:
+            pid = int((self._data / "postmaster.pid").read_text().split()[0])
+            process = psutil.Process(pid)
+            return process if process.name() == "postgres" else None
+        except (OSError, IndexError, ValueError, psutil.NoSuchProcess):
+            return None
+
+    def _wait_for_burial(self, timeout_s: float) -> None:
+        """Until the number of a killed server is free: PostgreSQL takes it for a running one before."""
+        give_up_at = time.monotonic() + timeout_s
+        while self._process() is not None and time.monotonic() < give_up_at:
+            time.sleep(0.1)
 
     def check(self) -> None:
         """Ask for an answer.

@@ -1,5 +1,6 @@
 """The services together: start what does not run, stop, look, and write down how a run finds them."""
 
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from hazardline.errors import UserError
 from hazardline.services.daemon import NotReadyError
 from hazardline.services.installation import Installation, Settings, write_secret
 from hazardline.services.mlflow_server import FLASK_SECRET, SECRETS, USER, MlflowServer
-from hazardline.services.object_storage import REGION, ObjectStorage
+from hazardline.services.object_storage import ObjectStorage
 from hazardline.services.postgres import Postgres
 
 START_TIMEOUT_S = 180.0
@@ -103,7 +104,7 @@ class Stack:
             environment.REPOSITORY: f"s3://{self.settings.bucket('releases')}",
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-            "AWS_DEFAULT_REGION": REGION,
+            "AWS_DEFAULT_REGION": self.settings.s3_region,
         }
         lines = ["# Written by `hazardline services`. It holds secrets: never copy it into a repository or an image."]
         lines += [f"{name}={shlex.quote(value)}" for name, value in values.items()]
@@ -144,6 +145,8 @@ def prepared(installation: Installation, changes: dict[str, Any]) -> Stack:
     if "s3_endpoint" not in changes and (endpoint := _foreign_endpoint(installation)):
         changes = {**changes, "s3_endpoint": endpoint}
     settings = installation.choose(changes)
+    if settings.s3_endpoint and (region := os.environ.get("AWS_DEFAULT_REGION")):
+        settings = installation.choose({**changes, "s3_region": region})
     installation.prepare()
     if installation.settings_path.exists() and settings != installation.settings():
         Stack(installation, installation.settings()).stop()
