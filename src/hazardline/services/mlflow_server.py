@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from hazardline.errors import UserError
@@ -100,9 +101,13 @@ class MlflowServer:
         )
 
     def _set_accounts(self) -> None:
+        """Give both accounts their passwords. Importing MLflow takes seconds: where they have them it is spared."""
+        passwords = {name: self._installation.secret(secret) for name, secret in SECRETS.items()}
+        if self._have_passwords(passwords):
+            return
         accounts = [
-            {"name": name, "password": self._installation.secret(secret), "is_admin": name == ADMINISTRATOR}
-            for name, secret in SECRETS.items()
+            {"name": name, "password": password, "is_admin": name == ADMINISTRATOR}
+            for name, password in passwords.items()
         ]
         wanted = {"database_uri": self._postgres.address("mlflow_auth"), "accounts": accounts}
         done = subprocess.run(
@@ -115,6 +120,15 @@ class MlflowServer:
         )
         if done.returncode:
             raise UserError(f"mlflow: the accounts cannot be set: {done.stderr.strip()[-2000:]}")
+
+    def _have_passwords(self, passwords: Mapping[str, str]) -> bool:
+        from werkzeug.security import check_password_hash
+
+        if self._postgres.ask("select to_regclass('public.users')", "mlflow_auth") == [""]:
+            return False
+        rows = self._postgres.ask("select username, password_hash from users", "mlflow_auth")
+        hashes = dict(row.split("|", 1) for row in rows)
+        return all(name in hashes and check_password_hash(hashes[name], said) for name, said in passwords.items())
 
     def _ask(self, password: str | None) -> int | str:
         request = urllib.request.Request(self._settings.mlflow_address() + _PROBE)  # noqa: S310 - our own http address
