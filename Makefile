@@ -4,6 +4,10 @@ PYTHON ?= python3.11
 RECIPE ?= recipes/crashchat_pocket.yaml
 IMAGES ?=
 UI_PORT ?= 5000
+# A file of environment variables for `make run`, such as the one that `make services` writes.
+ENV ?=
+# Options of `hazardline services up`, for example --mlflow-port 5002.
+SERVICES ?=
 # Processes that tests are dealt out to, by file; a line of the tests takes up to 5 GB.
 TEST_WORKERS ?= 2
 
@@ -19,15 +23,16 @@ export DS_BUILD_OPS := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types compile ui pocket-base pocket-image-base bench clean check-machine
+.PHONY: help run test lint types compile ui services services-stop services-status pocket-base pocket-image-base bench clean check-machine
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(STAMP) ## Install what is needed and run the whole line (RECIPE=recipes/crashchat_pocket.yaml).
+run: $(STAMP) ## Install what is needed and run the whole line (RECIPE=recipes/crashchat_pocket.yaml ENV=).
 	@! grep -Eqs '^ *(quantisation: nf4|optimizer: adamw_8bit|parallelism: zero)' $(RECIPE) || \
 	  $(MAKE) --no-print-directory $(GPU_STAMP)
-	@$(BIN)/python -m pipelines run $(RECIPE)
+	@test -z "$(ENV)" || test -r "$(ENV)" || { echo >&2 "ENV=$(ENV): no such file; make services writes one"; exit 2; }
+	@set -a; $(if $(ENV),. "$(abspath $(ENV))";) set +a; $(BIN)/python -m pipelines run $(RECIPE)
 
 test: lint types $(GPU_STAMP) ## Install what is needed and run lint, types and all tests.
 	@$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
@@ -45,6 +50,15 @@ compile: $(STAMP) ## Write the pipeline YAML that a Kubeflow user interface take
 ui: $(STAMP) ## Open the MLflow user interface on what runs have logged (UI_PORT=5000).
 	@$(BIN)/python -m hazardline ui --port $(UI_PORT)
 
+services: $(STAMP) ## Start MLflow on PostgreSQL and S3, as a team shares them; a run uses them by make run ENV=.
+	@$(BIN)/python -m hazardline services up $(SERVICES)
+
+services-stop: $(STAMP) ## Stop them; what they hold stays.
+	@$(BIN)/python -m hazardline services down
+
+services-status: $(STAMP) ## Say which of them are up.
+	@$(BIN)/python -m hazardline services status
+
 pocket-base: $(STAMP) ## Pre-train the pocket base anew (about an hour on two cores; it is in the repository already).
 	@$(BIN)/python -m hazardline.pocket
 
@@ -55,15 +69,16 @@ bench: $(STAMP) ## Run the benchmarks (about two hours, added up; installs two p
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 	@$(BIN)/python -m benchmarks.training
 
-clean: ## Remove what runs left behind: store, runs, MLflow database, demo keys, device slots, tool caches.
-	@rm -rf "$(HOME_FOLDER)" build dist .pytest_cache .mypy_cache .ruff_cache
+clean: ## Remove what runs left behind: store, runs, MLflow database, demo keys, device slots, tool caches. Not services.
+	@test ! -d "$(HOME_FOLDER)" || find "$(HOME_FOLDER)" -mindepth 1 -maxdepth 1 ! -name services -exec rm -rf {} +
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
 	@find . -path ./$(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt | check-machine
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo >&2 \
 	  "A virtual environment could not be made with $(PYTHON). On Debian: apt-get install python3.11-venv"; exit 1; }
 	@echo "Installing into $(VENV) (several GB the first time) ..."
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[pipelines,dev]'
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[pipelines,server,dev]'
 	@touch $@
 
 # bitsandbytes and DeepSpeed: the tests need them, and recipes with quantisation or ZeRO. Both also run on a CPU.

@@ -15,6 +15,13 @@ STORE_MIRROR = "HAZARDLINE_STORE_MIRROR"
 """`s3://bucket/prefix` through which the store, clips and data set versions reach other machines (default: none)."""
 DATASETS = "HAZARDLINE_DATASETS"
 """Folder of data set versions and of clips that lie nowhere else (default `datasets` below the home)."""
+SERVICES = "HAZARDLINE_SERVICES"
+"""Folder of the shared services of this machine (default `services` below the home)."""
+STORE_MIRROR = "HAZARDLINE_STORE_MIRROR"
+"""`s3://bucket/prefix` through which the store, clips and data set versions reach other machines (default: none)."""
+REPOSITORY = "HAZARDLINE_REPOSITORY"
+"""Where releases go whose recipe names no destination: a folder or `s3://bucket/prefix` (default `repository` below the
+home)."""
 EVENTS = "HAZARDLINE_EVENTS"
 """File to which stages append their progress events; without it they go nowhere."""
 KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
@@ -55,6 +62,17 @@ def datasets_root() -> Path:
     """Folder of the data sets' versions, absolute."""
     value = os.environ.get(DATASETS)
     return Path(value).absolute() if value else home() / "datasets"
+
+
+def services_root() -> Path:
+    """Folder of the shared services of this machine, absolute."""
+    value = os.environ.get(SERVICES)
+    return Path(value).absolute() if value else home() / "services"
+
+
+def repository() -> str:
+    """Folder or s3:// address of releases whose recipe names no destination."""
+    return os.environ.get(REPOSITORY) or str(home() / "repository")
 
 
 def digests_path() -> Path:

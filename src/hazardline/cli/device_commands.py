@@ -43,13 +43,14 @@ def update_device(
     from hazardline.device.health import check_health
     from hazardline.device.state import DeviceFolder, provision
     from hazardline.device.update import Request, update
+    from hazardline.release.destination import open_destination
 
     config = DeviceConfig(state=str(state) if state else None)
     folder = config.state_folder()
     if anchor is not None and not anchor.is_file():
         raise UserError(f"--anchor {anchor}: no such file; expected the root.json of the repository's owner")
     target = provision(folder, anchor.read_bytes()) if anchor is not None else DeviceFolder(folder)
-    request = Request(repository or str(environment.home() / "repository"), model, channel)
+    request = Request(repository or open_destination(environment.repository()).address(), model, channel)
     outcome = update(
         target,
         request,

@@ -10,7 +10,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hazardline.cli import countermeasure_commands, device_commands, register_commands, review_commands
+from hazardline.cli import (
+    countermeasure_commands,
+    device_commands,
+    register_commands,
+    release_commands,
+    review_commands,
+    services_commands,
+)
 from hazardline.cli.by_hand import run_stage_by_hand
 from hazardline.cli.cost_command import show_cost
 from hazardline.cli.ingest_command import ingest
@@ -96,7 +103,7 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
 
 def _add_commands() -> None:
     special: dict[str, Callable[..., None]] = {"simulate": simulate, "ingest": ingest}
-    groups = {"register": register_commands.app, "device": device_commands.app}
+    groups = {"register": register_commands.app, "release": release_commands.app, "device": device_commands.app}
     for stage in STAGES:
         if stage.name in groups:
             app.add_typer(groups[stage.name], name=stage.name, help=stage.description)
@@ -105,6 +112,7 @@ def _add_commands() -> None:
             app.command(stage.name, help=stage.description)(function)
     app.add_typer(recipe_app, name="recipe")
     app.add_typer(review_commands.app, name="review")
+    app.add_typer(services_commands.app, name="services", help="MLflow, PostgreSQL and S3 of a team, on one machine.")
     app.command("cost")(show_cost)
     app.add_typer(countermeasure_commands.app, name="countermeasure", help="What to do about a data set that leaks.")
     app.command("newdata")(decide_on_new_data)

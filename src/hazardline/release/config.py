@@ -32,7 +32,7 @@ class ReleaseConfig(Document):
     """Devices follow one channel."""
     destination: str | None = None
     """A folder, or `s3://bucket/prefix` (endpoint from HAZARDLINE_S3_ENDPOINT, credentials as boto3 finds them).
-    None: `repository` below the hazardline home."""
+    None: HAZARDLINE_REPOSITORY, or `repository` below the hazardline home."""
     public_url: str | None = None
     """Address at which devices reach the destination, where it differs from what the destination says of itself."""
     keys: str | None = None
@@ -42,7 +42,7 @@ class ReleaseConfig(Document):
 
     def destination_address(self) -> str:
         """Folder or s3:// address to publish to."""
-        return self.destination or str(environment.home() / "repository")
+        return self.destination or environment.repository()
 
     def keys_folder(self) -> Path:
         """Folder of the signing keys, absolute."""

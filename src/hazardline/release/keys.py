@@ -83,6 +83,10 @@ class KeyFolder:
             if not self._path(name).exists():
                 self._write(name, CryptoSigner.generate_ed25519().private_bytes)
 
+    def promote(self, successor: str, name: str) -> None:
+        """Let a key take the place of another, which is gone then."""
+        self._path(successor).replace(self._path(name))
+
     def has(self, name: str) -> bool:
         """Whether the key is here (root keys may be kept elsewhere)."""
         return self._path(name).exists()

@@ -5,7 +5,8 @@ reader is led to the old release; a publisher that was cut off has only left fil
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -140,11 +141,24 @@ def renew(publisher: Publisher) -> None:
     Raises:
         UserError: nothing was ever published; or as in `publish`.
     """
+    with open_committed(publisher):
+        pass
+
+
+@contextmanager
+def open_committed(publisher: Publisher) -> Iterator[Repository]:
+    """The repository as it was committed; what the block changes is signed and committed when it ends well.
+
+    Raises:
+        UserError: as in `renew`.
+    """
     with publisher.destination.exclusive():
         stamp = publisher.destination.stamp()
         if stamp is None:
             raise UserError(f"{publisher.destination.address()}: nothing was ever published here")
-        _commit(publisher, _open(publisher, stamp), stamp)
+        repository = _open(publisher, stamp)
+        yield repository
+        _commit(publisher, repository, stamp)
 
 
 def rotate_root(
