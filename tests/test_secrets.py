@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from hazardline import environment
 from tests.mlflow_store import make_template
+from tests.pipelines.cluster import REGISTRY, made_up_digests
 from tests.register.line_outputs import Line
 from tests.register.test_server import wait_until_up
 from tests.s3_service import s3_service
@@ -145,8 +146,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
         with mlflow_server(planted.server) as host:
             password = quote(CANARIES["MLFLOW_TRACKING_PASSWORD"], safe="")
             tracking = f"http://{USER}:{password}@{host}"
-            compiled = str(folder / "compiled" / "pipeline.yaml")
-            planted.run("compile", "compile", str(planted.recipe), "--out", compiled, tracking=tracking, status=0)
+            images = [part for name in made_up_digests().items() for part in ("--image-digest", "=".join(name))]
+            out = ["--out", str(folder / "compiled" / "pipeline.yaml"), "--registry", REGISTRY, *images]
+            planted.run("compile", "compile", str(planted.recipe), *out, tracking=tracking, status=0)
             planted.run("the run", "run", str(planted.recipe), tracking=tracking, status=0)
         nobody = tracking.replace(host, "127.0.0.1:9")
         planted.run("the failing run", "run", str(planted.recipe), tracking=nobody, status=2)
