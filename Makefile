@@ -2,6 +2,7 @@
 
 PYTHON ?= python3.11
 RECIPE ?= recipes/crashchat_pocket.yaml
+IMAGES ?=
 UI_PORT ?= 5000
 # Processes that tests are dealt out to, by file; a line of the tests takes up to 5 GB.
 TEST_WORKERS ?= 2
@@ -38,8 +39,8 @@ lint: $(STAMP) ## Check style and format.
 types: $(STAMP) ## Check types.
 	@$(BIN)/mypy --strict src
 
-compile: $(STAMP) ## Write the pipeline YAML that a Kubeflow user interface takes.
-	@$(BIN)/python -m pipelines compile $(RECIPE)
+compile: $(STAMP) ## Write the pipeline YAML that a Kubeflow user interface takes (IMAGES="--lock FILE").
+	@$(BIN)/python -m pipelines compile $(RECIPE) $(IMAGES)
 
 ui: $(STAMP) ## Open the MLflow user interface on what runs have logged (UI_PORT=5000).
 	@$(BIN)/python -m hazardline ui --port $(UI_PORT)

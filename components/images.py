@@ -1,10 +1,8 @@
-"""Container images of the components, by digest. `docker/images.lock.yaml` is where a digest comes from."""
+"""The image that components name. A name alone: KFP's local runner uses no image at all.
 
-PIPELINE = (
-    "registry.example/hazardline-pipeline-python"
-    "@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-)
-"""No image has been pushed anywhere yet: name and digest hold the place. A local run uses none of them.
-
-The word `python` in the name keeps KFP's local runner from warning of an image without Python.
+What a compiled pipeline names is decided when it is compiled (`components/cluster.py`, `components/image_lock.py`): the
+image of each stage by its digest, out of `docker/images.lock.yaml`.
 """
+
+PIPELINE = "hazardline-pipeline-python"
+"""Its name in `docker/images.lock.yaml`. Without the word `python` in it KFP's local runner would warn."""

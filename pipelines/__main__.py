@@ -1,17 +1,17 @@
-"""`python -m pipelines`: run a recipe on this machine, compile it, or send it to a cluster."""
+"""`python -m pipelines`: run a recipe on this machine, compile it, send it to a cluster, have it run at given times."""
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 
-from hazardline import environment
 from hazardline.errors import UserError
 from hazardline.recipe import load_recipe
 from hazardline.stage_runner import USER_ERROR_STATUS
+
+from pipelines.cluster_commands import RecipeArgument, compile_recipe, schedule_recipe, submit_recipe
 
 app = typer.Typer(
     name="python -m pipelines",
@@ -21,7 +21,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-RecipeArgument = Annotated[Path, typer.Argument(help="The recipe, for example recipes/crashchat_pocket.yaml.")]
+app.command("compile")(compile_recipe)
+app.command("submit")(submit_recipe)
+app.command("schedule")(schedule_recipe)
 
 
 @app.command("run")
@@ -40,38 +42,6 @@ def run(recipe: RecipeArgument) -> None:
         raise typer.Exit(outcome.status)
     summary = write_run_summary(loaded, outcome, folder)
     show_success(summary, outcome, folder, console)
-
-
-@app.command("compile")
-def compile_recipe(
-    recipe: RecipeArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write (.yaml).")] = None,
-) -> None:
-    """Write the versioned pipeline YAML that a Kubeflow Pipelines user interface takes."""
-    from pipelines.package import pipeline_version, write_package
-
-    loaded = load_recipe(recipe)
-    path = out or environment.home() / "pipelines" / f"{loaded.name}-{pipeline_version(loaded)}.yaml"
-    if path.suffix != ".yaml":
-        raise UserError(f"--out {path}: expected a name that ends in .yaml")
-    write_package(loaded, path)
-    typer.echo(f"wrote {path}")
-
-
-@app.command("submit")
-def submit_recipe(
-    recipe: RecipeArgument,
-    host: Annotated[str, typer.Option(help="Address of the Kubeflow Pipelines API.")],
-    experiment: Annotated[str, typer.Option(help="The experiment that the run belongs to.")] = "hazardline",
-    namespace: Annotated[str, typer.Option(help="Namespace in the cluster.")] = "kubeflow",
-) -> None:
-    """Start a run on a cluster. A bearer token is taken from HAZARDLINE_KFP_TOKEN."""
-    from pipelines.submission import submit
-
-    loaded = load_recipe(recipe)
-    work = environment.home() / "pipelines"
-    made = submit(loaded, host, experiment, namespace, environment.kfp_token(), work)
-    typer.echo(f"run {made.run_id} was started: {made.url}")
 
 
 def main() -> NoReturn:

@@ -6,7 +6,12 @@ clips come from: a simulator (`fine_tune`), or footage on disk that `ingest.root
 
 KFP's own cache is off for every task: its key sees neither the library's code nor footage on disk nor the registry, the
 store's key sees them all.
+
+Where tasks run is said once for each of them, by a `Place`: a local run leaves them as they are, a compiled pipeline
+puts them into pods (`pipelines/placement.py`). The graph is the same.
 """
+
+from collections.abc import Callable
 
 from kfp import dsl
 
@@ -24,9 +29,18 @@ from components.split.component import split
 from components.synthesize.component import synthesize
 from components.train.component import train
 
+Place = Callable[[dsl.PipelineTask], dsl.PipelineTask]
+"""Says of a task where it runs, and returns it."""
+
+
+def right_here(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """The place of a local run: nothing is said of the task."""
+    return task
+
 
 def _from_clips(
     ingested: dsl.PipelineTask,
+    place: Place,
     *,
     split_section: str,
     synthesize_section: str,
@@ -40,12 +54,12 @@ def _from_clips(
     model_name: str,
 ) -> None:
     """What follows ingest. A closed gate ends the line after the candidate has been recorded."""
-    clips = _record(ingested)
-    parts = _record(split(section=split_section, ingest=clips))
-    questions = _record(synthesize(section=synthesize_section, ingest=clips, split=parts))
-    branches = _record(train(section=train_section, ingest=clips, synthesize=questions))
+    clips = _record(ingested, place)
+    parts = _record(split(section=split_section, ingest=clips), place)
+    questions = _record(synthesize(section=synthesize_section, ingest=clips, split=parts), place)
+    branches = _record(train(section=train_section, ingest=clips, synthesize=questions), place)
     report = _record(
-        evaluate(section=evaluate_section, ingest=clips, split=parts, synthesize=questions, train=branches)
+        evaluate(section=evaluate_section, ingest=clips, split=parts, synthesize=questions, train=branches), place
     )
     decided = gate(section=gate_section, model_name=model_name, evaluate=report)
     registered = _record(
@@ -56,88 +70,98 @@ def _from_clips(
             synthesize=questions,
             train=branches,
             evaluate=report,
-            gate=_record(decided),
-        )
+            gate=_record(decided, place),
+        ),
+        place,
     )
     with dsl.If(decided.outputs["Output"] == "open", name="gate-is-open"):
         bundle = _record(
-            export(section=export_section, ingest=clips, synthesize=questions, train=branches, evaluate=report)
+            export(section=export_section, ingest=clips, synthesize=questions, train=branches, evaluate=report), place
         )
-        released = _record(release(section=release_section, export=bundle, register=registered))
-        _record(device(section=device_section, release=released, ingest=clips, synthesize=questions))
+        released = _record(release(section=release_section, export=bundle, register=registered), place)
+        _record(device(section=device_section, release=released, ingest=clips, synthesize=questions), place)
 
 
-def _record(task: dsl.PipelineTask) -> dsl.pipeline_channel.PipelineArtifactChannel:
-    """A task's record, for the tasks that follow; the task runs every time it is asked to."""
-    return task.set_caching_options(False).outputs["record"]
+def _record(task: dsl.PipelineTask, place: Place) -> dsl.pipeline_channel.PipelineArtifactChannel:
+    """A task's record, for the tasks that follow; the task runs in its place, every time it is asked to."""
+    return place(task).set_caching_options(False).outputs["record"]
 
 
-@dsl.pipeline(name="hazardline-fine-tune", description="Simulated clips to a signed model on a device.")
-def fine_tune(
-    simulate_section: str,
-    ingest_section: str,
-    split_section: str,
-    synthesize_section: str,
-    train_section: str,
-    evaluate_section: str,
-    gate_section: str,
-    register_section: str,
-    export_section: str,
-    release_section: str,
-    device_section: str,
-    model_name: str,
-) -> None:
-    """Run the whole line on simulated clips."""
-    simulated = _record(simulate(section=simulate_section))
-    ingested = ingest(section=ingest_section, simulate=simulated)
-    _from_clips(
-        ingested,
-        split_section=split_section,
-        synthesize_section=synthesize_section,
-        train_section=train_section,
-        evaluate_section=evaluate_section,
-        gate_section=gate_section,
-        register_section=register_section,
-        export_section=export_section,
-        release_section=release_section,
-        device_section=device_section,
-        model_name=model_name,
-    )
+def fine_tune(place: Place = right_here) -> dsl.base_component.BaseComponent:
+    """The whole line on simulated clips."""
+
+    @dsl.pipeline(name="hazardline-fine-tune", description="Simulated clips to a signed model on a device.")
+    def on_simulated_clips(
+        simulate_section: str,
+        ingest_section: str,
+        split_section: str,
+        synthesize_section: str,
+        train_section: str,
+        evaluate_section: str,
+        gate_section: str,
+        register_section: str,
+        export_section: str,
+        release_section: str,
+        device_section: str,
+        model_name: str,
+    ) -> None:
+        simulated = _record(simulate(section=simulate_section), place)
+        _from_clips(
+            ingest(section=ingest_section, simulate=simulated),
+            place,
+            split_section=split_section,
+            synthesize_section=synthesize_section,
+            train_section=train_section,
+            evaluate_section=evaluate_section,
+            gate_section=gate_section,
+            register_section=register_section,
+            export_section=export_section,
+            release_section=release_section,
+            device_section=device_section,
+            model_name=model_name,
+        )
+
+    return on_simulated_clips
 
 
-@dsl.pipeline(name="hazardline-fine-tune-footage", description="Footage on disk to a signed model on a device.")
-def fine_tune_footage(
-    ingest_section: str,
-    split_section: str,
-    synthesize_section: str,
-    train_section: str,
-    evaluate_section: str,
-    gate_section: str,
-    register_section: str,
-    export_section: str,
-    release_section: str,
-    device_section: str,
-    model_name: str,
-) -> None:
-    """Run the line on footage."""
-    _from_clips(
-        ingest(section=ingest_section),
-        split_section=split_section,
-        synthesize_section=synthesize_section,
-        train_section=train_section,
-        evaluate_section=evaluate_section,
-        gate_section=gate_section,
-        register_section=register_section,
-        export_section=export_section,
-        release_section=release_section,
-        device_section=device_section,
-        model_name=model_name,
-    )
+def fine_tune_footage(place: Place = right_here) -> dsl.base_component.BaseComponent:
+    """The line on footage."""
+
+    @dsl.pipeline(name="hazardline-fine-tune-footage", description="Footage on disk to a signed model on a device.")
+    def on_footage(
+        ingest_section: str,
+        split_section: str,
+        synthesize_section: str,
+        train_section: str,
+        evaluate_section: str,
+        gate_section: str,
+        register_section: str,
+        export_section: str,
+        release_section: str,
+        device_section: str,
+        model_name: str,
+    ) -> None:
+        _from_clips(
+            ingest(section=ingest_section),
+            place,
+            split_section=split_section,
+            synthesize_section=synthesize_section,
+            train_section=train_section,
+            evaluate_section=evaluate_section,
+            gate_section=gate_section,
+            register_section=register_section,
+            export_section=export_section,
+            release_section=release_section,
+            device_section=device_section,
+            model_name=model_name,
+        )
+
+    return on_footage
 
 
-def pipeline_for(recipe: Recipe) -> dsl.base_component.BaseComponent:
+def pipeline_for(recipe: Recipe, place: Place = right_here) -> dsl.base_component.BaseComponent:
     """The pipeline that a recipe runs in."""
-    return fine_tune if recipe.simulate is not None else fine_tune_footage
+    return fine_tune(place) if recipe.simulate is not None else fine_tune_footage(place)
 
 
 def arguments_of(recipe: Recipe) -> dict[str, str]:

@@ -1,14 +1,28 @@
 """A recipe as a pipeline package: the YAML that a Kubeflow Pipelines user interface takes."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from kfp import compiler
+from kfp import compiler, dsl
 
-from hazardline.files import write_atomic
+from hazardline.files import sha256_file, write_atomic
 from hazardline.recipe import Recipe
 
-from pipelines.fine_tune import arguments_of, pipeline_for
+from pipelines.fine_tune import Place, arguments_of, pipeline_for
+
+
+@dataclass(frozen=True)
+class Package:
+    """A compiled pipeline."""
+
+    path: Path
+    name: str
+    """Of the pipeline that it is a version of."""
+    version: str
+    """Ends with the digest of the file: the same version has the same graph, sections, images and resources."""
+    description: str
 
 
 def pipeline_name(recipe: Recipe) -> str:
@@ -17,26 +31,58 @@ def pipeline_name(recipe: Recipe) -> str:
 
 
 def pipeline_version(recipe: Recipe) -> str:
-    """Version of that pipeline: of the library, and the first 12 digits of the recipe's digest."""
+    """What the user interface shows beside the name: version of the library, first 12 digits of the recipe's digest."""
     return f"{metadata.version('hazardline')}-{recipe.digest()[:12]}"
 
 
-def write_package(recipe: Recipe, path: Path) -> None:
+def write_package(recipe: Recipe, path: Path, place: Place) -> Package:
     """Compile a recipe's pipeline. The sections are the defaults of its parameters.
 
     The version stands in the description, where the user interface shows it, since a pipeline file has no field for it.
     """
+    return write_pipeline(
+        pipeline_for(recipe, place),
+        path,
+        name=pipeline_name(recipe),
+        display_name=f"{recipe.name} {pipeline_version(recipe)}",
+        arguments=arguments_of(recipe),
+        version=pipeline_version(recipe),
+        description=recipe.purpose,
+    )
+
+
+def write_pipeline(
+    pipeline: dsl.base_component.BaseComponent,
+    path: Path,
+    *,
+    name: str,
+    display_name: str,
+    arguments: Mapping[str, str],
+    version: str,
+    description: str,
+) -> Package:
+    """Compile any pipeline.
+
+    Args:
+        pipeline: the pipeline, its tasks in their places.
+        path: the file to write.
+        name: name of the pipeline.
+        display_name: what the user interface shows.
+        arguments: defaults of its parameters.
+        version: first part of the package's version; the digest of the file is added.
+        description: what it is for.
+    """
     making = path.with_name(f".{path.stem}.making.yaml")
     making.parent.mkdir(parents=True, exist_ok=True)
-    pipeline = pipeline_for(recipe)
     try:
         compiler.Compiler().compile(
             pipeline,
             str(making),
-            pipeline_name=pipeline_name(recipe),
-            pipeline_display_name=f"{recipe.name} {pipeline_version(recipe)}",
-            pipeline_parameters=arguments_of(recipe),
+            pipeline_name=name,
+            pipeline_display_name=display_name,
+            pipeline_parameters=dict(arguments),
         )
         write_atomic(path, making.read_bytes())
     finally:
         making.unlink(missing_ok=True)
+    return Package(path, name, f"{version}-{sha256_file(path)[:12]}", description)

@@ -1,110 +1,145 @@
-"""Sends a compiled pipeline to a Kubeflow Pipelines endpoint."""
+"""Sends a compiled pipeline to a Kubeflow Pipelines endpoint: pipeline, version, run.
 
-import contextlib
-import io
-import warnings
-from collections.abc import Iterator
+A pipeline and a version are looked up by name first, so that nothing is uploaded twice: a version's name holds the
+digest of its file. Of two clients that upload the same at once, one is told that it is there, and takes it.
+"""
+
+import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-import kfp
 import kfp_server_api
-import requests
-import urllib3
 
-from hazardline import environment
 from hazardline.errors import UserError
-from hazardline.recipe import Recipe
 
-from pipelines.package import pipeline_name, pipeline_version, write_package
-
-_TIMEOUT_S = 10
-_HEALTH_PATH = "/apis/v2beta1/healthz"
+from pipelines.endpoint import LIMIT, Endpoint
+from pipelines.package import Package
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """A run that the endpoint took."""
+class Uploaded:
+    """A version of a pipeline that the endpoint has."""
 
-    run_id: str
-    url: str
+    pipeline_id: str
+    version_id: str
+    is_new: bool
+
+    def reference(self) -> kfp_server_api.V2beta1PipelineVersionReference:
+        """How a run names it."""
+        return kfp_server_api.V2beta1PipelineVersionReference(
+            pipeline_id=self.pipeline_id, pipeline_version_id=self.version_id
+        )
 
 
-def submit(recipe: Recipe, host: str, experiment: str, namespace: str, token: str | None, work: Path) -> Submitted:
-    """Compile a recipe's pipeline and start a run of it.
-
-    Args:
-        recipe: the recipe.
-        host: address of the endpoint, with http:// or https://.
-        experiment: the experiment that the run belongs to; made if it is not there.
-        namespace: namespace of Kubeflow Pipelines in the cluster, or the user's in a multi-user installation.
-        token: bearer token, if the endpoint wants one.
-        work: folder for the compiled file.
+def upload(endpoint: Endpoint, package: Package) -> Uploaded:
+    """Have a package on the endpoint, under its name and version.
 
     Raises:
-        UserError: the endpoint cannot be reached, is no Kubeflow Pipelines endpoint, or refuses.
+        UserError: the endpoint refuses it or was lost.
     """
-    _check_endpoint(host, token)
-    package = work / f"{recipe.name}-{pipeline_version(recipe)}.yaml"
-    write_package(recipe, package)
-    with _clear_errors(host), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        client = kfp.Client(host=host, existing_token=token, namespace=namespace)
-        result = client.create_run_from_pipeline_package(
-            str(package),
-            run_name=f"{pipeline_name(recipe)} {pipeline_version(recipe)}",
-            experiment_name=experiment,
-            namespace=namespace,
+    pipeline_id = _pipeline(endpoint, package)
+    found = _version(endpoint, pipeline_id, package.version)
+    if found is not None:
+        return Uploaded(pipeline_id, found, is_new=False)
+    made = endpoint.tell(
+        lambda client: client.pipeline_uploads.upload_pipeline_version(
+            str(package.path),
+            name=package.version,
+            display_name=package.version,
+            description=package.description,
+            pipelineid=pipeline_id,
+            **LIMIT,
         )
-    return Submitted(run_id=result.run_id, url=f"{host.rstrip('/')}/#/runs/details/{result.run_id}")
-
-
-def _check_endpoint(host: str, token: str | None) -> None:
-    """Ask the endpoint for its health first: KFP's client would try for half a minute, then say little."""
-    if not host.startswith(("http://", "https://")):
-        raise UserError(f"--host {host}: expected an address with http:// or https://")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        answer = requests.get(
-            host.rstrip("/") + _HEALTH_PATH, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False
-        )
-    except requests.RequestException as error:
-        raise UserError(
-            f"{host}: cannot be reached ({_reason(error)}); check the address, and that a port-forward or a "
-            "gateway to the Kubeflow Pipelines API is open"
-        ) from None
-    if answer.status_code in (301, 302, 303, 307, 308, 401, 403):
-        raise UserError(_refused(host, answer.status_code))
-    if answer.status_code != requests.codes.ok or "json" not in answer.headers.get("content-type", ""):
-        raise UserError(
-            f"{host}: answered status {answer.status_code} to {_HEALTH_PATH}; expected the health of a Kubeflow "
-            "Pipelines API (version 2)"
-        )
-
-
-@contextlib.contextmanager
-def _clear_errors(host: str) -> Iterator[None]:
-    try:
-        yield
-    except kfp_server_api.ApiException as error:
-        if error.status in (401, 403):
-            raise UserError(_refused(host, error.status)) from None
-        raise UserError(f"{host}: refused the run with status {error.status}: {_body(error)}") from None
-    except (urllib3.exceptions.HTTPError, TimeoutError) as error:
-        raise UserError(f"{host}: was lost on the way ({_reason(error)}); try again") from None
-
-
-def _refused(host: str, status: int) -> str:
-    return (
-        f"{host}: refused the credentials (status {status}); the token in {environment.KFP_TOKEN} is missing, "
-        "expired or not allowed: get a new one and try again"
     )
+    version_id = made.pipeline_version_id if made is not None else _version(endpoint, pipeline_id, package.version)
+    if version_id is None:
+        raise UserError(f"{endpoint.name}: says that version {package.version} is there already, and does not show it")
+    return Uploaded(pipeline_id, version_id, is_new=made is not None)
 
 
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}"
+def start(endpoint: Endpoint, package: Package, uploaded: Uploaded, experiment: str, service_account: str) -> str:
+    """Start a run of a version; its id.
+
+    Raises:
+        UserError: the endpoint refuses it or was lost: then a run may or may not have been started.
+    """
+    body = kfp_server_api.V2beta1Run(
+        display_name=f"{package.name} {package.version}",
+        description=package.description,
+        experiment_id=experiment_id(endpoint, experiment),
+        pipeline_version_reference=uploaded.reference(),
+        service_account=service_account,
+    )
+    made = endpoint.tell(lambda client: client.runs.run_service_create_run(run=body, **LIMIT))
+    if made is None:
+        raise UserError(f"{endpoint.name}: says that this run is there already; look at its list of runs")
+    run_id: str = made.run_id
+    return run_id
 
 
-def _body(error: kfp_server_api.ApiException) -> str:
-    return " ".join(str(error.body or error.reason).split())[:300]
+def experiment_id(endpoint: Endpoint, name: str) -> str:
+    """Id of the experiment of a name; it is made where there is none."""
+    found = _experiment(endpoint, name)
+    if found is None:
+        body = kfp_server_api.V2beta1Experiment(display_name=name, namespace=endpoint.namespace)
+        made = endpoint.tell(
+            lambda client: client.experiments.experiment_service_create_experiment(experiment=body, **LIMIT)
+        )
+        found = made.experiment_id if made is not None else _experiment(endpoint, name)
+    if found is None:
+        raise UserError(f"{endpoint.name}: says that experiment {name} is there already, and does not show it")
+    return found
+
+
+def named(name: str) -> str:
+    """KFP's filter for things of a name, as its own client writes it (1 is EQUALS)."""
+    return json.dumps({"predicates": [{"operation": 1, "key": "display_name", "stringValue": name}]})
+
+
+def _experiment(endpoint: Endpoint, name: str) -> str | None:
+    answer = endpoint.ask(
+        lambda client: client.experiments.experiment_service_list_experiments(
+            filter=named(name), namespace=endpoint.namespace, **LIMIT
+        )
+    )
+    return next((found.experiment_id for found in answer.experiments or [] if found.display_name == name), None)
+
+
+def _pipeline(endpoint: Endpoint, package: Package) -> str:
+    found = _pipeline_named(endpoint, package.name)
+    if found is None:
+        body = kfp_server_api.V2beta1Pipeline(
+            name=package.name,
+            display_name=package.name,
+            description=package.description,
+            namespace=endpoint.namespace,
+        )
+        made = endpoint.tell(lambda client: client.pipelines.pipeline_service_create_pipeline(pipeline=body, **LIMIT))
+        found = made.pipeline_id if made is not None else _pipeline_named(endpoint, package.name)
+    if found is None:
+        raise UserError(f"{endpoint.name}: says that pipeline {package.name} is there already, and does not show it")
+    return found
+
+
+def _pipeline_named(endpoint: Endpoint, name: str) -> str | None:
+    answer = endpoint.ask(
+        lambda client: client.pipelines.pipeline_service_list_pipelines(
+            filter=named(name), namespace=endpoint.namespace, **LIMIT
+        )
+    )
+    return next((found.pipeline_id for found in answer.pipelines or [] if name in _names(found)), None)
+
+
+def _version(endpoint: Endpoint, pipeline_id: str, version: str) -> str | None:
+    answer = endpoint.ask(
+        lambda client: client.pipelines.pipeline_service_list_pipeline_versions(
+            pipeline_id, filter=named(version), **LIMIT
+        )
+    )
+    versions = answer.pipeline_versions or []
+    return next((found.pipeline_version_id for found in versions if version in _names(found)), None)
+
+
+def _names(found: Any) -> tuple[str | None, str | None]:
+    """Name and display name: servers before KFP 2.5 know the second alone."""
+    return found.name, found.display_name

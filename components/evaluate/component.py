@@ -9,12 +9,19 @@ from components.images import PIPELINE
 def evaluate(
     section: str,
     record: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+    scores: dsl.Output[dsl.Metrics],
+    confusion: dsl.Output[dsl.ClassificationMetrics],
     ingest: dsl.Input[dsl.Dataset],
     split: dsl.Input[dsl.Dataset],
     synthesize: dsl.Input[dsl.Dataset],
     train: dsl.Input[dsl.Model],
 ) -> None:
     """Score the candidate, the base and the best constant answers."""
+    from pathlib import Path
+
+    from hazardline.evaluate.shown import show
     from hazardline.stage_runner import run_stage
 
     made = run_stage(
@@ -24,3 +31,6 @@ def evaluate(
         record.path,
     )
     record.metadata.update(made.metadata())
+    shown = show(made.output, Path(report.path), Path(summary.path))
+    scores.metadata.update(shown.scores)
+    confusion.log_confusion_matrix(shown.classes, shown.matrix)

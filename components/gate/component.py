@@ -6,10 +6,21 @@ from components.images import PIPELINE
 
 
 @dsl.component(base_image=PIPELINE, install_kfp_package=False)
-def gate(section: str, model_name: str, record: dsl.Output[dsl.Artifact], evaluate: dsl.Input[dsl.Artifact]) -> str:
+def gate(
+    section: str,
+    model_name: str,
+    record: dsl.Output[dsl.Artifact],
+    summary: dsl.Output[dsl.Markdown],
+    outcome: dsl.Output[dsl.Metrics],
+    evaluate: dsl.Input[dsl.Artifact],
+) -> str:
     """Decide whether the candidate may be promoted: "open" or "closed"."""
+    from pathlib import Path
+
+    from hazardline.gate.shown import show
     from hazardline.stage_runner import run_stage
 
     made = run_stage("gate", section, {"evaluate": evaluate.path}, record.path, champion_of=model_name)
     record.metadata.update(made.metadata())
+    outcome.metadata.update(show(made.output, Path(summary.path)))
     return "open" if made.summary["passed"] else "closed"

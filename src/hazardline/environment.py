@@ -16,7 +16,9 @@ DATASETS = "HAZARDLINE_DATASETS"
 EVENTS = "HAZARDLINE_EVENTS"
 """File to which stages append their progress events; without it they go nowhere."""
 KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
-"""Bearer token for a Kubeflow Pipelines endpoint (`python -m pipelines submit`)."""
+"""Bearer token for a Kubeflow Pipelines endpoint (`python -m pipelines submit` and `schedule`)."""
+KFP_COOKIES = "HAZARDLINE_KFP_COOKIES"
+"""Cookies of a session for an endpoint behind a login page, as a browser sends them: `name=value; name=value`."""
 
 S3_ENDPOINT = "HAZARDLINE_S3_ENDPOINT"
 """Address of the S3 service for bases, checkpoints and releases (default: AWS). Credentials are boto3's affair."""
@@ -70,6 +72,11 @@ def label_studio_key() -> str | None:
 def kfp_token() -> str | None:
     """Bearer token for a Kubeflow Pipelines endpoint, if one was given."""
     return os.environ.get(KFP_TOKEN) or None
+
+
+def kfp_cookies() -> str | None:
+    """Cookies for a Kubeflow Pipelines endpoint, if any were given."""
+    return os.environ.get(KFP_COOKIES) or None
 
 
 def annotator_key() -> str | None:

@@ -5,18 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2
 
 from hazardline.recipe import Recipe, load_recipe
 from hazardline.stages import STAGES
+from tests.pipelines.cluster import ROOT, compiled, parsed, tasks_of
 
-from components.images import PIPELINE
-from pipelines.package import pipeline_version, write_package
-
-ROOT = Path(__file__).parents[2]
-CONDITION = "condition-gate-is-open-1"
+from pipelines.package import pipeline_version
 
 
 @pytest.fixture(scope="module", params=["crashchat_pocket", "nexar_pocket"])
@@ -27,20 +21,9 @@ def recipe(request: pytest.FixtureRequest) -> Recipe:
 @pytest.fixture(scope="module")
 def spec(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The compiled file, parsed with KFP's own schema, which refuses unknown fields."""
-    path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    write_package(recipe, path)
+    path = compiled(recipe, tmp_path_factory.mktemp("compiled")).path
     assert [child.name for child in path.parent.iterdir()] == [path.name]
-    document, *platform = yaml.safe_load_all(path.read_text())
-    assert platform == []
-    return json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())
-
-
-def tasks_of(spec: Any) -> dict[str, Any]:
-    """All tasks, those behind the gate too."""
-    outer = dict(spec.root.dag.tasks)
-    (condition,) = [name for name in outer if name.startswith("condition")]
-    inner = dict(spec.components[outer[condition].component_ref.name].dag.tasks)
-    return {name: task for name, task in {**outer, **inner}.items() if name != condition}
+    return parsed(path)[0]
 
 
 def test_every_stage_is_a_task(spec: Any, recipe: Recipe) -> None:
@@ -71,12 +54,37 @@ def test_tasks_behind_the_gate_wait_for_a_plain_string(spec: Any) -> None:
 
 
 def test_no_task_is_cached_by_kfp(spec: Any) -> None:
+    """The store's key sees the library and the data, KFP's does not: see `test_caching.py`."""
     assert [name for name, task in tasks_of(spec).items() if task.caching_options.enable_cache] == []
 
 
-def test_every_task_runs_in_the_pinned_image_and_installs_nothing(spec: Any) -> None:
-    executors = json_format.MessageToDict(spec.deployment_spec)["executors"]
-    for executor in executors.values():
-        assert executor["container"]["image"] == PIPELINE
-        assert "pip install" not in " ".join(executor["container"]["command"])
-    assert "@sha256:" in PIPELINE
+def test_the_user_interface_is_given_more_than_records(spec: Any) -> None:
+    shown = {
+        name: {artifact.artifact_type.schema_title for artifact in component.output_definitions.artifacts.values()}
+        for name, component in spec.components.items()
+    }
+    assert shown["comp-evaluate"] == {
+        "system.Artifact",
+        "system.HTML",
+        "system.Markdown",
+        "system.Metrics",
+        "system.ClassificationMetrics",
+    }
+    assert shown["comp-gate"] == {"system.Artifact", "system.Markdown", "system.Metrics"}
+    for name in ("split", "release", "device"):
+        assert "system.Markdown" in shown[f"comp-{name}"]
+
+
+def test_a_version_is_of_everything_that_is_in_the_file(recipe: Recipe, tmp_path: Path) -> None:
+    from components.cluster import read_resources
+
+    (tmp_path / "again").mkdir()
+    table = read_resources()
+    tasks = {**table.tasks, "gate": table.tasks["gate"].model_copy(update={"cpu": "250m"})}
+    versions = [
+        compiled(recipe, tmp_path).version,
+        compiled(recipe, tmp_path / "again").version,
+        compiled(recipe, tmp_path, table.model_copy(update={"tasks": tasks})).version,
+    ]
+    assert versions[0] == versions[1] != versions[2]
+    assert all(version.startswith(pipeline_version(recipe)) for version in versions)

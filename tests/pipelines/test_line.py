@@ -40,7 +40,7 @@ class Line:
         environment = {
             **os.environ,
             "HAZARDLINE_HOME": str(self.home),
-            "PYTHONPATH": os.pathsep.join([str(TINY_STAGES), str(ROOT)]),
+            "PYTHONPATH": os.pathsep.join([str(TINY_STAGES), str(ROOT / "src"), str(ROOT)]),
         }
         command = [sys.executable, "-W", "error::UserWarning", "-m", "pipelines", "run", str(self.recipe)]
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
@@ -74,6 +74,31 @@ def test_an_open_gate_leads_to_the_device(line: Line) -> None:
     assert summary["gate"] == {"passed": True, "reasons": ["3 test clips, 1 wanted"]}
     assert summary["bundle"]["files"][0]["path"] == "decoder.onnx"
     assert summary["device"] == {"slot": "a", "version": 1, "answers": {"clip": {"crash_recognition": "Yes"}}}
+
+
+def test_tasks_leave_what_a_user_interface_shows(line: Line) -> None:
+    (run,) = (line.home / "runs" / "latest" / "kfp").iterdir()
+
+    def output(task: str, name: str) -> Path:
+        (found,) = run.glob(f"**/{task}/**/{name}")
+        return found
+
+    assert output("evaluate", "report").read_text() == "<!doctype html>"
+    for task, head in (
+        ("split", "# Split"),
+        ("evaluate", "# Evaluation"),
+        ("gate", "# The gate is open"),
+        ("release", "# Released"),
+        ("device", "# Device"),
+    ):
+        assert output(task, "summary").read_text().startswith(head)
+    said = json.loads(output("evaluate", "executor_output.json").read_text())["artifacts"]
+    (scores,) = said["scores"]["artifacts"]
+    (confusion,) = said["confusion"]["artifacts"]
+    assert scores["metadata"]["recognition_macro_f1"] == 0.5
+    assert confusion["metadata"]["confusionMatrix"]["rows"] == [{"row": [3, 0]}, {"row": [0, 0]}]
+    (outcome,) = json.loads(output("gate", "executor_output.json").read_text())["artifacts"]["outcome"]["artifacts"]
+    assert outcome["metadata"] == {"passed": 1.0, "rules": 1, "rules_failed": 0}
 
 
 def test_an_unchanged_run_reuses_and_says_so(line: Line) -> None:

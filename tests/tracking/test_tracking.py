@@ -71,6 +71,28 @@ def test_an_injected_run_is_used_and_left_open(home: Path, monkeypatch: pytest.M
     assert run.run_id == injected and found.info.status == "RUNNING" and found.data.metrics == {"loss": 1.0}
 
 
+def test_of_a_run_that_kubeflow_has_injected_no_second_one_is_made(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KFP 2.17 gives a pod the run, its experiment and the server; both stages that log go into that run."""
+    client = connect()
+    experiment = client.create_experiment("kfp", str(home / "kfp"))
+    injected = client.create_run(experiment, run_name="nightly").info.run_id
+    for name, value in (
+        ("MLFLOW_RUN_ID", injected),
+        ("MLFLOW_EXPERIMENT_ID", experiment),
+        ("MLFLOW_TRACKING_URI", tracking_uri()),
+    ):
+        monkeypatch.setenv(name, value)
+    for stage in ("train", "register"):
+        with open_run(stage, "another-key") as run:
+            run.log_metrics({f"{stage}_metric": 1.0})
+    with pytest.raises(RuntimeError), open_run("train", "another-key"):
+        raise RuntimeError
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    (only,) = client.search_runs(experiments)
+    assert only.info.run_id == injected and only.data.metrics == {"train_metric": 1.0, "register_metric": 1.0}
+    assert only.info.status == "RUNNING", "its owner ends it, also where a stage fails"
+
+
 def test_an_injected_run_that_does_not_exist_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     with pytest.raises(UserError, match="not found"), open_run("train", "1"):

@@ -10,6 +10,7 @@ from hazardline.datasets.document import DatasetVersion
 from hazardline.ingest.features import HEIGHT_PX, RATE_HZ, WIDTH_PX
 from hazardline.ingest.licences import licence_of
 from hazardline.ingest.report import IngestReport
+from hazardline.markdown import as_cell
 
 CARD_NAME = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -61,14 +62,6 @@ def card_of(
         one_label=one_label if len(labels) > 1 else [],
     )
     return str(DatasetCard(text))
-
-
-def as_cell(text: str) -> str:
-    """A text from outside as one cell of a Markdown table: one line, no bar, no markup."""
-    plain = " ".join(text.split())
-    for mark in "\\`*_[]<>|#":
-        plain = plain.replace(mark, f"\\{mark}")
-    return plain
 
 
 def _head(version: DatasetVersion) -> DatasetCardData:

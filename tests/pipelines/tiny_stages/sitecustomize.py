@@ -12,11 +12,55 @@ from typing import Any
 import hazardline.champion
 from hazardline.evaluate.document import Estimate, Evaluation, Identity
 from hazardline.files import sha256_file, write_json
+from hazardline.gate.document import Decision, Reason
 from hazardline.gate.policy import read_policy
+from hazardline.release.document import ReleaseReport
+from hazardline.split.findings import Finding
 from hazardline.stages import Stage
 from hazardline.synthesize.document import Synthesis
+from hazardline.tables import PREDICTIONS, write_table
 
 BUNDLE_FILE = "decoder.onnx"
+IDENTITY = Identity(
+    base_digest="x",
+    adapters_digest={},
+    test_data_digest="x",
+    layout_digest="x",
+    prompt_version="crashchat-short@1",
+    code_commit="x",
+)
+FINDING = Finding(
+    name="class_balance",
+    severity="info",
+    sentence="3 crashes",
+    is_measured=True,
+    effect=None,
+    low=None,
+    high=None,
+    numbers={},
+    remedy="",
+)
+LEAKAGE: dict[str, Any] = {
+    "version": "leakage@2",
+    "salt": "x",
+    "group_by": [],
+    "num_groups": 3,
+    "splits": {"test": {"num_clips": 3, "num_groups": 3, "by_label": {"crash": 3}, "by_scenario": {}}},
+    "neighbours": {
+        "distance": 1.0,
+        "num_pairs": 0,
+        "num_mirrored": 0,
+        "num_trimmed": 0,
+        "num_uninformative": 0,
+        "num_clips_in_largest_group": 1,
+        "num_pairs_with_other_label": 0,
+        "num_across_splits": 0,
+    },
+    "limit_auc": 0.6,
+    "audited": {"num_clips": 3, "of_clips": 3, "is_sample": False},
+    "findings": [FINDING.data()],
+    "rows": [],
+}
 
 
 def _simulate(config: Any, out: Path) -> dict[str, Any]:
@@ -28,7 +72,7 @@ def _ingest(config: Any, out: Path) -> dict[str, Any]:
 
 
 def _split(config: Any, out: Path) -> dict[str, Any]:
-    write_json(out / "leakage.json", {"rows": []})
+    write_json(out / "leakage.json", LEAKAGE)
     return {}
 
 
@@ -45,17 +89,11 @@ def _train(config: Any, out: Path) -> dict[str, Any]:
 
 def _evaluate(config: Any, out: Path) -> dict[str, Any]:
     (out / "report.html").write_text("<!doctype html>")
-    identity = Identity(
-        base_digest="x",
-        adapters_digest={},
-        test_data_digest="x",
-        layout_digest="x",
-        prompt_version="x",
-        code_commit="x",
-    )
+    answer = {"task": "crash_recognition", "prediction": "Yes", "asked": True, "reference": "Yes", "score": 1.0}
+    write_table(PREDICTIONS, out, [{"model": "candidate", "clip_id": str(clip), **answer} for clip in range(3)])
     score = Estimate(value=0.5, low=0.4, high=0.6, n=3)
     metrics: Any = {model: {"recognition_macro_f1": score} for model in ("base", "constant", "candidate")}
-    Evaluation(identity=identity, num_test_clips=3, counts={}, metrics=metrics, slices=[]).write(
+    Evaluation(identity=IDENTITY, num_test_clips=3, counts={}, metrics=metrics, slices=[]).write(
         out / "evaluation.json"
     )
     return {"num_test_clips": 3}
@@ -64,7 +102,18 @@ def _evaluate(config: Any, out: Path) -> dict[str, Any]:
 def _gate(config: Any, out: Path) -> dict[str, Any]:
     (rule, *_) = read_policy(config.policy).rules
     passed = rule.kind == "test_clips" and rule.minimum <= 3
-    return {"passed": passed, "reasons": [{"passed": passed, "sentence": f"3 test clips, {rule.minimum} wanted"}]}
+    sentence = f"3 test clips, {rule.minimum} wanted"
+    Decision(
+        passed=passed,
+        policy_name="tiny@1",
+        policy_digest="x",
+        evaluation_digest="x",
+        candidate=IDENTITY,
+        champion_version=None,
+        champion=None,
+        reasons=(Reason(rule=rule, passed=passed, sentence=sentence, numbers={}),),
+    ).write(out / "decision.json")
+    return {"passed": passed, "reasons": [{"passed": passed, "sentence": sentence}]}
 
 
 def _register(config: Any, out: Path) -> dict[str, Any]:
@@ -82,11 +131,27 @@ def _export(config: Any, out: Path) -> dict[str, Any]:
 
 
 def _release(config: Any, out: Path) -> dict[str, Any]:
-    return {"version": 1, "repository": "somewhere"}
+    report = ReleaseReport(
+        released=True, reason="released", model="tiny", channel="stable", version=1, repository="somewhere"
+    )
+    report.write(out / "release.json")
+    return report.data()
 
 
 def _device(config: Any, out: Path) -> dict[str, Any]:
-    return {"slot": "a", "version": 1, "answers": {"clip": {"crash_recognition": "Yes"}}}
+    runs: dict[str, Any] = {"slot": "a", "version": 1}
+    report = {
+        "schema_version": "device-report@1",
+        "outcome": {"status": "unchanged", "kind": "unchanged", "reason": "it runs that already", **runs},
+        **runs,
+        "answers": {"clip": {"crash_recognition": "Yes"}},
+        "latency_s": {"clip": 0.1},
+        "load_s": None,
+        "peak_memory_mb": None,
+        "nodes_by_provider": {},
+    }
+    write_json(out / "device.json", report)
+    return report
 
 
 def _champion(config: Any, out: Path) -> dict[str, Any]:
