@@ -101,8 +101,8 @@ class Containers:
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise RuntimeError(f"Docker: {error}") from error
         finally:
-            for container in client.containers.list(filters={"label": f"{RUN_LABEL}={run_id}"}):
-                with contextlib.suppress(docker.errors.APIError):
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+                for container in client.containers.list(filters={"label": f"{RUN_LABEL}={run_id}"}):
                     container.kill()
             client.close()
 
