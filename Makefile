@@ -2,7 +2,12 @@
 
 PYTHON ?= python3.11
 RECIPE ?= recipes/crashchat_pocket.yaml
+# Options of `compile`, for example --lock FILE.
+OPTIONS ?=
+# Images to build, all by default; what they are built from; Docker's client.
 IMAGES ?=
+BASE_IMAGE ?=
+DOCKER ?= docker
 UI_PORT ?= 5000
 # A file of environment variables for `make run`, such as the one that `make services` writes.
 ENV ?=
@@ -15,6 +20,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 GPU_STAMP := $(VENV)/gpu.stamp
+UV_VERSION := 0.13.9
+lock = $(BIN)/uv --no-config pip compile --quiet --no-header --no-annotate --generate-hashes --python-version 3.11 \
+  --default-index https://pypi.org/simple --python-platform x86_64-manylinux_2_28 --constraint constraints.txt \
+  --output-file docker/$(1).lock.txt $(2)
 HOME_FOLDER = $${HAZARDLINE_HOME:-.hazardline}
 
 # Two OpenMP threads that spin on a shared machine are slower than one; deepspeed must not compile anything.
@@ -23,7 +32,7 @@ export DS_BUILD_OPS := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types compile ui services services-stop services-status pocket-base pocket-image-base bench clean check-machine
+.PHONY: help run test lint types compile images image-locks ui services services-stop services-status pocket-base pocket-image-base bench clean check-machine
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +53,21 @@ lint: $(STAMP) ## Check style and format.
 types: $(STAMP) ## Check types.
 	@$(BIN)/mypy --strict src
 
-compile: $(STAMP) ## Write the pipeline YAML that a Kubeflow user interface takes (IMAGES="--lock FILE").
-	@$(BIN)/python -m pipelines compile $(RECIPE) $(IMAGES)
+compile: $(STAMP) ## Write the pipeline YAML that a Kubeflow user interface takes (OPTIONS="--lock FILE").
+	@$(BIN)/python -m pipelines compile $(RECIPE) $(OPTIONS)
+
+images: $(STAMP) ## Build the container images with Docker (IMAGES="hazardline-device ..." BASE_IMAGE=NAME@sha256:...).
+	@$(BIN)/python -m pipelines images build $(IMAGES:%=--image %) $(BASE_IMAGE:%=--base-image %) --docker $(DOCKER)
+
+image-locks: $(STAMP) ## Resolve anew what the images install (docker/*.lock.txt), at the versions of constraints.txt.
+	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	@$(call lock,build,docker/build.requirements.in)
+	@$(call lock,sbom,docker/sbom.requirements.in)
+	@$(call lock,pipeline,pyproject.toml --extra pipelines)
+	@$(call lock,train,pyproject.toml --extra pipelines --extra gpu)
+	@$(call lock,flash-attention,docker/flash-attention.requirements.in --no-deps)
+	@$(call lock,export,docker/export.requirements.in)
+	@$(call lock,device,docker/device.requirements.in)
 
 ui: $(STAMP) ## Open the MLflow user interface on what runs have logged (UI_PORT=5000).
 	@$(BIN)/python -m hazardline ui --port $(UI_PORT)

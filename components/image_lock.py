@@ -29,6 +29,8 @@ class LockedImage(Document):
 class LockedBase(Document):
     """An image that ours are built from."""
 
+    image: str
+    """Where it is pulled from, without tag and digest."""
     argument: str
     """The build argument that takes it."""
     pinned: Digest | None = Field(alias="digest")

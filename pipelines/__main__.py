@@ -2,7 +2,9 @@
 
 import os
 import sys
-from typing import NoReturn
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -11,6 +13,8 @@ from hazardline.errors import UserError
 from hazardline.recipe import load_recipe
 from hazardline.stage_runner import USER_ERROR_STATUS
 
+from components.images import PIPELINE
+from pipelines import images
 from pipelines.cluster_commands import RecipeArgument, compile_recipe, schedule_recipe, submit_recipe
 
 app = typer.Typer(
@@ -24,11 +28,27 @@ app = typer.Typer(
 app.command("compile")(compile_recipe)
 app.command("submit")(submit_recipe)
 app.command("schedule")(schedule_recipe)
+app.add_typer(images.app, name="images")
+
+
+class Runner(StrEnum):
+    """What a task of a local run is."""
+
+    PROCESS = "process"
+    DOCKER = "docker"
 
 
 @app.command("run")
-def run(recipe: RecipeArgument) -> None:
+def run(
+    recipe: RecipeArgument,
+    runner: Annotated[Runner, typer.Option(help="Run each task in a process, or in a container.")] = Runner.PROCESS,
+    image: Annotated[str, typer.Option(help="The containers' image, as Docker knows it.")] = f"{PIPELINE}:latest",
+    volume: Annotated[
+        list[Path] | None, typer.Option(help="Folder that containers see besides the home folder; may be repeated.")
+    ] = None,
+) -> None:
     """Run the line on this machine; stages whose output is in the store are reused."""
+    from pipelines.containers import Containers
     from pipelines.local_run import new_run_folder, run_locally
     from pipelines.outcome import show_failure, show_success, write_run_summary
 
@@ -36,7 +56,8 @@ def run(recipe: RecipeArgument) -> None:
     folder = new_run_folder(loaded, recipe)
     console = Console(file=sys.stdout)
     console.print(f"run {folder.run_id}: {loaded.purpose}", highlight=False)
-    outcome = run_locally(loaded, folder, console)
+    containers = Containers(image, tuple(volume or ())) if runner is Runner.DOCKER else None
+    outcome = run_locally(loaded, folder, console, containers)
     if outcome.status:
         show_failure(outcome, folder, Console(stderr=True))
         raise typer.Exit(outcome.status)

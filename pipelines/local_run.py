@@ -1,4 +1,6 @@
-"""Runs a recipe's pipeline on this machine with KFP's local runner, one process a task, and shows how far it is.
+"""Runs a recipe's pipeline on this machine with KFP's local runner, and shows how far it is.
+
+A task is a process, or a container (`pipelines/containers.py`).
 
 KFP prints a great deal: it goes to a log file in the run's folder, with everything that stages print. What the user
 sees is drawn from the events that stages write.
@@ -12,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,10 +30,13 @@ from hazardline.recipe import Recipe
 from hazardline.stage_runner import USER_ERROR_STATUS
 from hazardline.store import StageRecord
 
-from pipelines.fine_tune import arguments_of, pipeline_for
+from pipelines.containers import Containers
+from pipelines.fine_tune import Place, arguments_of, pipeline_for, right_here
 
 DEFECT_STATUS = 1
 _POLL_S = 0.2
+_LAST_BEHIND_A_CLOSED_GATE = "register"
+_KFP, _WORKSPACE = "kfp", "workspace"
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,15 @@ def new_run_folder(recipe: Recipe, recipe_file: Path) -> RunFolder:
     return folder
 
 
-def run_locally(recipe: Recipe, folder: RunFolder, console: Console) -> Outcome:
-    """Run the line to its end or to the first failure, drawing progress on the console."""
+def run_locally(recipe: Recipe, folder: RunFolder, console: Console, containers: Containers | None = None) -> Outcome:
+    """Run the line to its end or to the first failure, drawing progress on the console.
+
+    Args:
+        recipe: what to run.
+        folder: the run's folder.
+        console: where progress is drawn.
+        containers: what tasks run in; None: processes of this environment.
+    """
     begin = time.monotonic()
     watcher = _Watcher(folder, ProgressDisplay(console, [stage.name for stage in recipe.stages()]))
     status = 0
@@ -100,33 +112,57 @@ def run_locally(recipe: Recipe, folder: RunFolder, console: Console) -> Outcome:
     ):
         with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
-                _run_pipeline(recipe, folder)
+                with _runner(folder, containers) as runner:
+                    _run_pipeline(recipe, folder, runner, containers or right_here)
             except RuntimeError as error:
                 print(f"KFP: {error}")
                 status = DEFECT_STATUS
     outcome = Outcome(wall_s=round(time.monotonic() - begin, 2), status=status, records=watcher.records)
-    if status:
-        _explain(outcome, watcher)
+    if status == 0 and _did_not_end(recipe, outcome.records):
+        # KFP takes a container that is gone before it can be asked for its status for a success.
+        outcome.status = DEFECT_STATUS
+    if outcome.status:
+        _explain(recipe, outcome, watcher)
     return outcome
 
 
-def _run_pipeline(recipe: Recipe, folder: RunFolder) -> None:
+def _run_pipeline(recipe: Recipe, folder: RunFolder, runner: Any, place: Place) -> None:
     local.init(
-        runner=local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(folder.path / "kfp"),
-        workspace_root=str(folder.path / "workspace"),
+        runner=runner,
+        pipeline_root=str(folder.path / _KFP),
+        workspace_root=str(folder.path / _WORKSPACE),
         raise_on_error=True,
     )
-    pipeline_for(recipe)(**arguments_of(recipe))
+    pipeline_for(recipe, place)(**arguments_of(recipe))
+
+
+@contextlib.contextmanager
+def _runner(folder: RunFolder, containers: Containers | None) -> Iterator[Any]:
+    """KFP's runner for the length of a run."""
+    if containers is None:
+        yield local.SubprocessRunner(use_venv=False)
+        return
+    for name in (_KFP, _WORKSPACE):  # Docker would make them as root
+        (folder.path / name).mkdir()
+    with containers.runner(folder.run_id, folder.path, _addresses(folder)) as runner:
+        yield runner
+
+
+def _addresses(folder: RunFolder) -> dict[str, str]:
+    """Where stages find the home, the store and the file of events."""
+    return {
+        environment.HOME: str(environment.home()),
+        environment.STORE: str(environment.store_root()),
+        environment.DATASETS: str(environment.datasets_root()),
+        environment.EVENTS: str(folder.events),
+    }
 
 
 @contextlib.contextmanager
 def _stage_environment(folder: RunFolder) -> Iterator[None]:
     """Addresses for the stages' processes, which inherit this environment."""
     wanted = {
-        environment.HOME: str(environment.home()),
-        environment.STORE: str(environment.store_root()),
-        environment.EVENTS: str(folder.events),
+        **_addresses(folder),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
     }
@@ -159,15 +195,26 @@ def _stages_end_with_the_run() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _explain(outcome: Outcome, watcher: "_Watcher") -> None:
+def _explain(recipe: Recipe, outcome: Outcome, watcher: "_Watcher") -> None:
     """Say which stage failed and why, from its last event; a stage that was killed could not write one."""
-    if watcher.failure is not None:
+    if watcher.failure is not None and watcher.lost is None:
         outcome.failed_stage, outcome.error = watcher.failure["stage"], watcher.failure["error"]
         is_defect = watcher.failure.get("is_defect", False)
         outcome.status = DEFECT_STATUS if is_defect else USER_ERROR_STATUS
-    elif watcher.running is not None:
-        outcome.failed_stage = watcher.running
+    elif watcher.lost is not None or watcher.running is not None:
+        outcome.failed_stage = watcher.lost or watcher.running
         outcome.error = "the process was ended from outside (out of memory, or killed)"
+    else:
+        outcome.failed_stage = next(iter(_did_not_end(recipe, outcome.records)), None)
+        outcome.error = "it was ended before it began; see the log"
+
+
+def _did_not_end(recipe: Recipe, records: Mapping[str, StageRecord]) -> list[str]:
+    """Stages that should have ended well and did not; behind a closed gate only register is wanted."""
+    names = [stage.name for stage in recipe.stages()]
+    if "gate" in records and not records["gate"].summary["passed"]:
+        names = names[: names.index(_LAST_BEHIND_A_CLOSED_GATE) + 1]
+    return [name for name in names if name not in records]
 
 
 class _Watcher:
@@ -177,6 +224,8 @@ class _Watcher:
         self.records: dict[str, StageRecord] = {}
         self.failure: dict[str, Any] | None = None
         self.running: str | None = None
+        self.lost: str | None = None
+        """A stage that began and never ended, although another one was started after it."""
         self._display = display
         self._tail = EventTail(folder.events)
         self._done = threading.Event()
@@ -203,6 +252,7 @@ class _Watcher:
             self._display.handle(event)
             state = event.get("state")
             if state == "started":
+                self.lost = self.lost or self.running
                 self.running = event["stage"]
             elif state == "failed":
                 self.failure, self.running = event, None

@@ -93,3 +93,23 @@ def infer(
 
     verify_bundle(bundle)
     raise typer.Exit(infer_command(bundle, clip, as_json))
+
+
+@app.command("check")
+def check_bundle(
+    bundle: Annotated[Path, typer.Option(help="Folder of a bundle: an export's `bundle`, or a slot.")],
+) -> None:
+    """Verify a bundle and let it answer its golden clips, as an update would; status 2 where it may not run."""
+    from hazardline.device.bundle import verify_bundle
+    from hazardline.device.config import HealthLimits
+    from hazardline.device.health import check_health
+
+    verify_bundle(bundle)
+    found = check_health(bundle, HealthLimits())
+    if found.report is None or not found.passed:
+        raise UserError(f"{bundle}: may not run here: {'; '.join(found.reasons)}")
+    slowest_s = max(clip.latency_s for clip in found.report.clips)
+    typer.echo(
+        f"{bundle}: may run here; {len(found.report.clips)} golden clips, slowest {slowest_s:.2f} s, "
+        f"peak memory {found.report.peak_memory_mb:.0f} MB"
+    )

@@ -1,0 +1,107 @@
+"""Docker for tests: a daemon of its own, without a registry, and a base image made of Debian's packages.
+
+A folder of the user's keeps the daemon's data from run to run: a build that has not changed takes seconds then.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+VARIABLE = "HAZARDLINE_TEST_DOCKER"
+DEBIAN_BASE, BASE = "hazardline-test-debian", "hazardline-test-base"
+CLIENT = "/usr/bin/docker"
+"""Of the package docker.io: a newer client without buildx refuses BuildKit."""
+CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+NEEDED = {"dockerd": "docker.io", CLIENT: "docker.io", "mmdebstrap": "mmdebstrap", "docker-registry": "docker-registry"}
+PACKAGES = "ca-certificates,python3,python3-venv"
+START_TIMEOUT_S = 60
+CI_BASE = """ARG DEBIAN_BASE
+FROM ${DEBIAN_BASE}
+COPY ca.crt /usr/local/share/ca-certificates/host.crt
+ENV PIP_CERT=/usr/local/share/ca-certificates/host.crt SSL_CERT_FILE=/usr/local/share/ca-certificates/host.crt
+"""
+"""What the Dockerfiles must not know: the certificates of this machine, which may reach package indexes by a proxy."""
+
+
+def what_is_missing() -> str | None:
+    """Why these tests cannot run here, or None."""
+    if not os.environ.get(VARIABLE):
+        return (
+            f"{VARIABLE} names no folder: with one, images are really built and the line runs in them "
+            "(about half an hour and 30 GB the first time)"
+        )
+    if os.getuid() != 0:
+        return "dockerd and mmdebstrap take root"
+    absent = sorted({package for program, package in NEEDED.items() if shutil.which(program) is None})
+    return f"apt-get install {' '.join(absent)} (not found)" if absent else None
+
+
+class Daemon:
+    """A running daemon, spoken to by Docker's own client."""
+
+    def __init__(self, socket: Path) -> None:
+        self.environment = {"DOCKER_HOST": f"unix://{socket}", "DOCKER_BUILDKIT": "1"}
+
+    def ask(self, *arguments: str, status: int = 0, stdin: str | None = None) -> str:
+        """Run the client; what it printed, errors included."""
+        done = subprocess.run(
+            [CLIENT, *arguments],
+            env={**os.environ, **self.environment},
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, f"docker {arguments[0]}: status {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def has(self, image: str) -> bool:
+        return bool(self.ask("image", "ls", "--quiet", image).strip())
+
+
+@contextmanager
+def daemon(folder: Path) -> Iterator[Daemon]:
+    """A daemon whose data lie in a folder, for the length of a block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    running = Path(tempfile.mkdtemp(prefix="hzl-docker-"))  # a socket's path may not be long
+    command = ["dockerd", "--log-level", "warn", "--data-root", folder / "data", "--exec-root", running / "exec"]
+    command += ["--pidfile", running / "pid", "--host", f"unix://{running / 'socket'}"]
+    with (folder / "dockerd.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            found = Daemon(running / "socket")
+            give_up_at = time.monotonic() + START_TIMEOUT_S
+            while subprocess.run(
+                [CLIENT, "info"], env={**os.environ, **found.environment}, capture_output=True
+            ).returncode:
+                assert process.poll() is None and time.monotonic() < give_up_at, (folder / "dockerd.log").read_text()
+                time.sleep(0.2)
+            yield found
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+            shutil.rmtree(running, ignore_errors=True)
+
+
+def make_base(docker: Daemon, work: Path) -> str:
+    """Name of a base image: Debian with Python, and this machine's certificates."""
+    if not docker.has(DEBIAN_BASE):
+        archive = work / "debian.tar"
+        subprocess.run(
+            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "bookworm", archive], check=True
+        )
+        docker.ask("import", str(archive), DEBIAN_BASE)
+        archive.unlink()
+    context = work / "base"
+    context.mkdir()
+    shutil.copyfile(CA_BUNDLE, context / "ca.crt")
+    (context / "Dockerfile").write_text(CI_BASE)
+    docker.ask("build", "--build-arg", f"DEBIAN_BASE={DEBIAN_BASE}", "--tag", BASE, str(context))
+    return BASE

@@ -1,0 +1,100 @@
+"""The line through KFP's Docker runner, against servers; and what a container that fails comes to."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from hazardline.stages import STAGES
+from tests.docker.checkout import RECIPE, USER, Line, new_home, run_pipelines
+from tests.docker.daemon import Daemon
+
+MODEL = "crashchat-pocket-smoke"
+PIPELINE = "hazardline-pipeline-python"
+DIES = """
+import os
+import hazardline.stage_runner as runner
+from hazardline.errors import UserError
+
+def die(*arguments):
+    {how}
+
+runner.make_or_reuse = die
+"""
+"""Becomes `sitecustomize.py`, which Python imports when it starts."""
+BROKEN = {
+    "exits": ("import sys; sys.exit(7)", 1, r"simulate failed:"),
+    "raises": ("raise ValueError('a defect')", 1, r"simulate failed: ValueError: a defect"),
+    "says-why": ("raise UserError('no display')", 2, r"simulate failed: no display"),
+    "is-killed": ("os.kill(os.getpid(), 9)", 1, r"simulate failed: the process was ended from outside"),
+}
+BEFORE_IT_BEGINS = {"ends-at-once": '["sh", "-c", "exit 7"]', "cannot-start": '["/no/such/program"]'}
+
+
+@pytest.fixture
+def summary(line: Line) -> dict[str, object]:
+    assert line.done.returncode == 0, line.done.stdout + line.done.stderr
+    found: dict[str, object] = json.loads((line.home / "runs" / "latest" / "summary.json").read_text())
+    return found
+
+
+def test_every_stage_is_made_in_a_container(line: Line, summary: dict[str, list[dict[str, object]]]) -> None:
+    assert [stage["name"] for stage in summary["stages"] if not stage["cached"]] == [stage.name for stage in STAGES]
+    log = (line.home / "runs" / "latest" / "pipeline.log").read_text()
+    assert len(re.findall(rf"Found image '{PIPELINE}:latest'", log)) == len(STAGES)
+    owners = {path.stat().st_uid for path in (line.home / "store").rglob("*")}
+    assert owners == {USER}, "nothing was written as root"
+
+
+def test_the_servers_have_what_the_line_made(
+    line: Line, summary: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in line.services.variables.items():
+        monkeypatch.setenv(name, value)
+    uri = line.services.variables["MLFLOW_TRACKING_URI"]
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    version = client.get_model_version_by_alias(MODEL, "champion")
+    assert version.run_id and list(client.list_artifacts(version.run_id))
+    bucket, _, prefix = line.services.destination.removeprefix("s3://").partition("/")
+    found = line.services.s3().list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+    assert any("metadata/timestamp.json" in item["Key"] for item in found)
+    assert summary["device"] != {}
+
+
+def test_secrets_are_nowhere_in_what_a_run_leaves(line: Line, summary: dict[str, object]) -> None:
+    secrets = [secret.encode() for secret in line.services.secrets()]
+    assert secrets
+    files = [path for path in line.home.rglob("*") if path.is_file()]
+    assert [path for path in files if any(secret in path.read_bytes() for secret in secrets)] == []
+    assert not [secret for secret in line.services.secrets() if secret in line.done.stdout + line.done.stderr]
+
+
+def run(docker: Daemon, image: str, folder: Path) -> tuple[int, str]:
+    """Status and errors of a run in another image, and that it left no container."""
+    home = new_home(folder / "home")
+    done = run_pipelines(docker, "run", str(RECIPE), "--runner", "docker", "--image", image, HAZARDLINE_HOME=str(home))
+    assert docker.ask("ps", "--all", "--quiet") == ""
+    return done.returncode, done.stderr
+
+
+def derive(docker: Daemon, image: str, dockerfile: str, folder: Path) -> None:
+    (folder / "Dockerfile").write_text(f"FROM {PIPELINE}\n{dockerfile}")
+    docker.ask("build", "--tag", image, str(folder))
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_container_that_fails_fails_the_run(docker: Daemon, name: str, tmp_path: Path) -> None:
+    how, status, message = BROKEN[name]
+    (tmp_path / "sitecustomize.py").write_text(DIES.format(how=how))
+    derive(docker, name, "COPY sitecustomize.py /opt/venv/lib/python3.11/site-packages/\n", tmp_path)
+    ended, said = run(docker, name, tmp_path)
+    assert ended == status and re.search(message, said), said
+
+
+@pytest.mark.parametrize("name", BEFORE_IT_BEGINS)
+def test_a_container_that_never_begins_fails_the_run(docker: Daemon, name: str, tmp_path: Path) -> None:
+    derive(docker, name, f"ENTRYPOINT {BEFORE_IT_BEGINS[name]}\n", tmp_path)
+    ended, said = run(docker, name, tmp_path)
+    assert ended == 1 and "simulate failed: it was ended before it began; see the log" in said
