@@ -68,6 +68,7 @@ image-locks: $(STAMP) ## Resolve anew what the images install (docker/*.lock.txt
 	@$(call lock,flash-attention,docker/flash-attention.requirements.in --no-deps)
 	@$(call lock,export,docker/export.requirements.in)
 	@$(call lock,device,docker/device.requirements.in)
+	@$(call lock,mlflow,docker/mlflow.requirements.in)
 
 ui: $(STAMP) ## Open the MLflow user interface on what runs have logged (UI_PORT=5000).
 	@$(BIN)/python -m hazardline ui --port $(UI_PORT)
