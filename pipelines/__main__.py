@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hazardline.errors import UserError
 from hazardline.recipe import load_recipe
-from hazardline.stage_runner import USER_ERROR_STATUS
+from hazardline.stage_events import USER_ERROR_STATUS
 
 from pipelines.cluster_commands import RecipeArgument, compile_recipe, schedule_recipe, submit_recipe
 
@@ -29,19 +29,27 @@ app.command("schedule")(schedule_recipe)
 @app.command("run")
 def run(recipe: RecipeArgument) -> None:
     """Run the line on this machine; stages whose output is in the store are reused."""
-    from pipelines.local_run import new_run_folder, run_locally
+    from pipelines.local_run import line_of, new_run_folder, run_locally
     from pipelines.outcome import show_failure, show_success, write_run_summary
 
     loaded = load_recipe(recipe)
     folder = new_run_folder(loaded, recipe)
     console = Console(file=sys.stdout)
     console.print(f"run {folder.run_id}: {loaded.purpose}", highlight=False)
-    outcome = run_locally(loaded, folder, console)
+    outcome = run_locally(line_of(loaded), folder, console)
     if outcome.status:
         show_failure(outcome, folder, Console(stderr=True))
         raise typer.Exit(outcome.status)
     summary = write_run_summary(loaded, outcome, folder)
     show_success(summary, outcome, folder, console)
+
+
+@app.command("retrain")
+def retrain(recipe: RecipeArgument) -> None:
+    """Look at today's footage, and where it is worth it train, compare with the champion, promote or not, and tell."""
+    from pipelines.retrain_run import retrain_locally
+
+    raise typer.Exit(retrain_locally(load_recipe(recipe), recipe, Console(file=sys.stdout)))
 
 
 def main() -> NoReturn:

@@ -14,7 +14,7 @@ from components.cluster import RESOURCES_PATH, ClusterResources, read_resources
 from components.image_lock import LOCK_PATH, parse_digests, read_lock, references
 from pipelines.cron import parse_cron
 from pipelines.endpoint import Access, Endpoint
-from pipelines.package import Package, pipeline_name, pipeline_version, write_package
+from pipelines.package import Package, pipeline_name, pipeline_version, write_package, write_retraining_package
 from pipelines.placement import OnCluster
 from pipelines.schedules import Schedule, disable, list_all, reconcile, remove
 from pipelines.submission import start, upload
@@ -41,6 +41,9 @@ RegistryOption = Annotated[str | None, typer.Option(help="Where the images are: 
 DigestOption = Annotated[
     list[str] | None, typer.Option("--image-digest", help="NAME=sha256:..., before the lock file's; may be repeated.")
 ]
+RetrainOption = Annotated[
+    bool, typer.Option("--retrain", help="The retraining pipeline of the recipe (docs/retraining.md), not the line.")
+]
 
 
 def compile_recipe(
@@ -50,13 +53,15 @@ def compile_recipe(
     lock: LockOption = LOCK_PATH,
     registry: RegistryOption = None,
     image_digest: DigestOption = None,
+    is_retraining: RetrainOption = False,
 ) -> None:
     """Write the versioned pipeline YAML that a Kubeflow Pipelines user interface takes."""
     loaded = load_recipe(recipe)
     if out is not None and out.suffix != ".yaml":
         raise UserError(f"--out {out}: expected a name that ends in .yaml")
     place = _place(read_resources(resources), lock, registry, image_digest)
-    package = write_package(loaded, out or _package_path(loaded), place)
+    write = write_retraining_package if is_retraining else write_package
+    package = write(loaded, out or _package_path(loaded), place)
     typer.echo(f"wrote {package.path}: {package.name} {package.version}")
 
 
@@ -73,6 +78,7 @@ def submit_recipe(
     lock: LockOption = LOCK_PATH,
     registry: RegistryOption = None,
     image_digest: DigestOption = None,
+    is_retraining: RetrainOption = False,
 ) -> None:
     """Start a run on a cluster: upload pipeline and version where they are new, and run that version.
 
@@ -86,7 +92,7 @@ def submit_recipe(
         _tell_end(endpoint, resume_run, resume(endpoint, resume_run, typer.echo))
         return
     assert recipe is not None
-    package = _package(load_recipe(recipe), table, lock, registry, image_digest)
+    package = _package(load_recipe(recipe), table, lock, registry, image_digest, is_retraining)
     endpoint = Endpoint(Access.of(host, namespace or table.namespace))
     uploaded = upload(endpoint, package)
     typer.echo(f"{package.name} {package.version} {'was uploaded' if uploaded.is_new else 'is there already'}")
@@ -110,6 +116,7 @@ def schedule_recipe(
     lock: LockOption = LOCK_PATH,
     registry: RegistryOption = None,
     image_digest: DigestOption = None,
+    is_retraining: RetrainOption = False,
 ) -> None:
     """Have a recipe run at given times: one schedule of that name, changed only where something has changed."""
     if disabled + delete + listed > 1:
@@ -121,7 +128,7 @@ def schedule_recipe(
             typer.echo(f"{found.name}  {found.cron}  {'on' if found.is_enabled else 'off'}  {found.description}")
         return
     loaded = load_recipe(recipe) if recipe is not None else None
-    named = name or (pipeline_name(loaded) if loaded is not None else None)
+    named = name or (pipeline_name(loaded) + "-retrain" * is_retraining if loaded is not None else None)
     if named is None:
         raise UserError("give a recipe, or --name")
     if delete or (disabled and cron is None):
@@ -131,7 +138,7 @@ def schedule_recipe(
     if loaded is None or cron is None:
         raise UserError("a schedule needs a recipe and --cron")
     checked = parse_cron(cron)
-    package = _package(loaded, table, lock, registry, image_digest)
+    package = _package(loaded, table, lock, registry, image_digest, is_retraining)
     endpoint = Endpoint(access)
     uploaded = upload(endpoint, package)
     wanted = Schedule(named, checked, package, uploaded, experiment, table.service_account, not disabled)
@@ -144,9 +151,15 @@ def _place(table: ClusterResources, lock: Path, registry: str | None, digests: l
 
 
 def _package(
-    recipe: Recipe, table: ClusterResources, lock: Path, registry: str | None, digests: list[str] | None
+    recipe: Recipe,
+    table: ClusterResources,
+    lock: Path,
+    registry: str | None,
+    digests: list[str] | None,
+    is_retraining: bool,
 ) -> Package:
-    return write_package(recipe, _package_path(recipe), _place(table, lock, registry, digests))
+    write = write_retraining_package if is_retraining else write_package
+    return write(recipe, _package_path(recipe), _place(table, lock, registry, digests))
 
 
 def _package_path(recipe: Recipe) -> Path:

@@ -12,20 +12,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
-from kfp import local
+from kfp import dsl, local
 from rich.console import Console
 
 from hazardline import environment
 from hazardline.cli.display import EventTail, ProgressDisplay
+from hazardline.notify.notice import TASK as NOTIFY
 from hazardline.recipe import Recipe
-from hazardline.stage_runner import USER_ERROR_STATUS
+from hazardline.stage_events import USER_ERROR_STATUS
 from hazardline.store import StageRecord
 
 from pipelines.fine_tune import arguments_of, pipeline_for
@@ -66,6 +67,20 @@ class RunFolder:
         return self.path / "report.html"
 
 
+@dataclass(frozen=True)
+class Work:
+    """A pipeline with its arguments, and the tasks whose progress is shown."""
+
+    pipeline: dsl.base_component.BaseComponent
+    arguments: Mapping[str, str]
+    tasks: tuple[str, ...]
+
+
+def line_of(recipe: Recipe) -> Work:
+    """The line of a recipe."""
+    return Work(pipeline_for(recipe), arguments_of(recipe), tuple(stage.name for stage in recipe.stages()))
+
+
 @dataclass
 class Outcome:
     """How a run ended."""
@@ -76,6 +91,8 @@ class Outcome:
     """Record of every stage that ended well, in the order of their ends."""
     failed_stage: str | None = None
     error: str | None = None
+    told: bool = False
+    """Whether a task that tells others of the run has come to an end, well or not."""
 
 
 def new_run_folder(recipe: Recipe, recipe_file: Path) -> RunFolder:
@@ -87,10 +104,10 @@ def new_run_folder(recipe: Recipe, recipe_file: Path) -> RunFolder:
     return folder
 
 
-def run_locally(recipe: Recipe, folder: RunFolder, console: Console) -> Outcome:
-    """Run the line to its end or to the first failure, drawing progress on the console."""
+def run_locally(work: Work, folder: RunFolder, console: Console) -> Outcome:
+    """Run a pipeline to its end or to the first failure, drawing progress on the console."""
     begin = time.monotonic()
-    watcher = _Watcher(folder, ProgressDisplay(console, [stage.name for stage in recipe.stages()]))
+    watcher = _Watcher(folder, ProgressDisplay(console, work.tasks))
     status = 0
     with (
         watcher,
@@ -100,24 +117,24 @@ def run_locally(recipe: Recipe, folder: RunFolder, console: Console) -> Outcome:
     ):
         with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
-                _run_pipeline(recipe, folder)
+                _run_pipeline(work, folder)
             except RuntimeError as error:
                 print(f"KFP: {error}")
                 status = DEFECT_STATUS
-    outcome = Outcome(wall_s=round(time.monotonic() - begin, 2), status=status, records=watcher.records)
+    outcome = Outcome(round(time.monotonic() - begin, 2), status, watcher.records, told=watcher.told)
     if status:
         _explain(outcome, watcher)
     return outcome
 
 
-def _run_pipeline(recipe: Recipe, folder: RunFolder) -> None:
+def _run_pipeline(work: Work, folder: RunFolder) -> None:
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
         pipeline_root=str(folder.path / "kfp"),
         workspace_root=str(folder.path / "workspace"),
         raise_on_error=True,
     )
-    pipeline_for(recipe)(**arguments_of(recipe))
+    work.pipeline(**work.arguments)
 
 
 @contextlib.contextmanager
@@ -165,8 +182,8 @@ def _explain(outcome: Outcome, watcher: "_Watcher") -> None:
         outcome.failed_stage, outcome.error = watcher.failure["stage"], watcher.failure["error"]
         is_defect = watcher.failure.get("is_defect", False)
         outcome.status = DEFECT_STATUS if is_defect else USER_ERROR_STATUS
-    elif watcher.running is not None:
-        outcome.failed_stage = watcher.running
+    elif watcher.killed is not None or watcher.running is not None:
+        outcome.failed_stage = watcher.killed or watcher.running
         outcome.error = "the process was ended from outside (out of memory, or killed)"
 
 
@@ -177,6 +194,9 @@ class _Watcher:
         self.records: dict[str, StageRecord] = {}
         self.failure: dict[str, Any] | None = None
         self.running: str | None = None
+        self.killed: str | None = None
+        """A task that had not ended when the next one began: local tasks run one after another."""
+        self.told = False
         self._display = display
         self._tail = EventTail(folder.events)
         self._done = threading.Event()
@@ -203,9 +223,14 @@ class _Watcher:
             self._display.handle(event)
             state = event.get("state")
             if state == "started":
+                self.killed = self.killed or self.running
                 self.running = event["stage"]
-            elif state == "failed":
-                self.failure, self.running = event, None
-            elif state is not None:
-                self.running = None
+                continue
+            if state is None:
+                continue
+            self.running = None
+            self.told = self.told or event["stage"] == NOTIFY
+            if state == "failed":
+                self.failure = self.failure or event  # what comes after the first is a consequence
+            elif "record" in event:
                 self.records[event["stage"]] = StageRecord.parse(event["record"], "event")

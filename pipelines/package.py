@@ -11,6 +11,7 @@ from hazardline.files import sha256_file, write_atomic
 from hazardline.recipe import Recipe
 
 from pipelines.fine_tune import Place, arguments_of, pipeline_for
+from pipelines.retrain import retrain, retraining_arguments
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,23 @@ def write_package(recipe: Recipe, path: Path, place: Place) -> Package:
         arguments=arguments_of(recipe),
         version=pipeline_version(recipe),
         description=recipe.purpose,
+    )
+
+
+def write_retraining_package(recipe: Recipe, path: Path, place: Place) -> Package:
+    """Compile the retraining pipeline of a recipe.
+
+    Raises:
+        UserError: the recipe cannot be retrained on a schedule.
+    """
+    return write_pipeline(
+        retrain(place),
+        path,
+        name=f"{pipeline_name(recipe)}-retrain",
+        display_name=f"{recipe.name} retraining {pipeline_version(recipe)}",
+        arguments=retraining_arguments(recipe),
+        version=pipeline_version(recipe),
+        description=f"Scheduled retraining. {recipe.purpose}",
     )
 
 

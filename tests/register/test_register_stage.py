@@ -145,9 +145,7 @@ def test_an_approval_that_came_too_late_changes_nothing(line: Line, tmp_path: Pa
     assert connect().get_model_version("m", "1").tags["hazardline.approval"] == "waiting"
 
 
-def test_an_approval_that_was_killed_is_completed(
-    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_approval_that_was_killed_is_completed(line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = line.candidate("one")
     register(line.config(approval="manual"), inputs, tmp_path)
 

@@ -34,6 +34,7 @@ from hazardline.train.base import base_folder
 
 MANIFEST_NAME = "manifest.json"
 TRAINING_NAME = "training.json"
+RECIPE_NAME = "recipe.yaml"
 EVALUATION_FILES = (EVALUATION_NAME, CLIP_SCORES.file_name, "report.html")
 _KEY_DIGITS = 16
 
@@ -79,8 +80,8 @@ def pack(config: RegisterConfig, inputs: Mapping[str, Path], lineage: Lineage, f
         shutil.copyfile(path, folder / name)
     names = sorted(wanted.values())
     if config.recipe:
-        write_atomic(folder / "recipe.yaml", config.recipe.encode())
-        names.append("recipe.yaml")
+        write_atomic(folder / RECIPE_NAME, config.recipe.encode())
+        names.append(RECIPE_NAME)
     manifest = PackageManifest(lineage=lineage, files={name: sha256_file(folder / name) for name in names})
     manifest.write(folder / MANIFEST_NAME)
     return manifest

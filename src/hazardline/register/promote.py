@@ -1,7 +1,8 @@
 """Who is champion: promotion and rollback, one at a time, each with an entry in the promotion log.
 
 Aliases of the registered model: `candidate` is the version registered last, `champion` the one in use, `previous` the
-one that a rollback leads to, `waiting` the one that a person is asked about (`approval`). MLflow's stages are deprecated and not used.
+one that a rollback leads to, `waiting` the one that a person is asked about (`approval`). MLflow's stages are
+deprecated and not used.
 
 A promotion is valid against one champion: the one that the gate compared the candidate with. Order of work:
 
