@@ -38,11 +38,11 @@ def retrain_locally(recipe: Recipe, recipe_file: Path, console: Console) -> int:
     try:
         outcome = run_locally(work, folder, console)
     except SystemExit:
-        _tell_failure(notice, folder, "")
+        _tell_failure(notice, folder)
         raise
     conclusion = find_conclusion(folder.run_id)
     if outcome.status and not outcome.told:
-        _tell_failure(notice, folder, outcome.failed_stage or "")
+        _tell_failure(notice, folder)
     if conclusion is not None:
         _show(recipe, conclusion, outcome, folder, console)
     if outcome.status:
@@ -59,9 +59,9 @@ def _in_order(recipe: Recipe) -> tuple[str, ...]:
     return (*names, "conclude", NOTIFY)
 
 
-def _tell_failure(config: NoticeConfig, folder: RunFolder, task: str) -> None:
+def _tell_failure(config: NoticeConfig, folder: RunFolder) -> None:
     """Tell of a run whose exit handler did not come to that."""
-    said = deliver(config, notice_of(config, folder.run_id, _FAILED, task))
+    said = deliver(config, notice_of(config, folder.run_id, _FAILED, "", folder.events))
     print(f"{NOTIFY}: {said}", file=sys.stderr)
 
 

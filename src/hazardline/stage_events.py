@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hazardline import environment
@@ -34,17 +35,17 @@ def told(task: str) -> Iterator[Emit]:
         raise
 
 
-def failed_tasks(but: str) -> list[str]:
-    """Tasks of this run that have failed, or began and never ended, as far as there is an event file.
+def failed_tasks(events: Path | None, but: str) -> list[str]:
+    """Tasks of a run that have failed, or began and never ended.
 
     Args:
+        events: the run's event file, if it has one.
         but: the task that asks, and is at work itself.
     """
-    path = environment.events_path()
-    if path is None or not path.is_file():
+    if events is None or not events.is_file():
         return []
     last: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in events.read_text(encoding="utf-8").splitlines():
         event = json.loads(line)
         if "state" in event:
             last[event["stage"]] = event["state"]

@@ -42,7 +42,6 @@ def hook() -> Iterator[Receiver]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HAZARDLINE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HAZARDLINE_WEBHOOK_SECRET", SECRET)
-    monkeypatch.delenv("HAZARDLINE_EVENTS", raising=False)
     return tmp_path
 
 
@@ -122,7 +121,7 @@ def test_what_is_said_of_a_run(
     config = NoticeConfig(url=hook.url, recipe="tiny", model_name="m")
     if left:
         leave_conclusion(CONCLUSION)
-    assert "the webhook was told in 1 attempts" in deliver(config, notice_of(config, "run-1", state, message))
+    assert "the webhook was told in 1 attempts" in deliver(config, notice_of(config, "run-1", state, message, None))
     (notice,) = hook.notices
     assert Notice.parse(notice, "test").data() == notice
     assert (notice["outcome"], notice["failed_tasks"], notice["run_id"]) == (outcome, failed, "run-1")
@@ -133,34 +132,31 @@ def test_what_is_said_of_a_run(
 def test_the_same_end_of_a_run_has_the_same_id(home: Path, hook: Receiver) -> None:
     config = NoticeConfig(url=hook.url, recipe="tiny", model_name="m")
     for state in ("FAILED", "FAILED"):
-        deliver(config, notice_of(config, "run-1", state, ""))
+        deliver(config, notice_of(config, "run-1", state, "", None))
     leave_conclusion(CONCLUSION)
-    deliver(config, notice_of(config, "run-1", "SUCCEEDED", ""))
+    deliver(config, notice_of(config, "run-1", "SUCCEEDED", "", None))
     assert hook.ids[0] == hook.ids[1] != hook.ids[2]
 
 
-def test_tasks_that_failed_or_never_ended_are_named(
-    home: Path, hook: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tasks_that_failed_or_never_ended_are_named(home: Path) -> None:
     events = home / "events.jsonl"
     said = [("ingest", "started"), ("ingest", "made"), ("train", "started"), ("notify", "started")]
     events.write_text("".join(json.dumps({"stage": stage, "state": state}) + "\n" for stage, state in said))
-    monkeypatch.setenv("HAZARDLINE_EVENTS", str(events))
-    config = NoticeConfig(url=hook.url, recipe="tiny", model_name="m")
-    assert notice_of(config, "run-1", "FAILED", "Task exit-handler-1 failed.").failed_tasks == ["train"]
+    config = NoticeConfig(recipe="tiny", model_name="m")
+    assert notice_of(config, "run-1", "FAILED", "Task exit-handler-1 failed.", events).failed_tasks == ["train"]
 
 
 def test_without_a_secret_nothing_is_sent(home: Path, hook: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HAZARDLINE_WEBHOOK_SECRET")
     config = NoticeConfig(url=hook.url, recipe="tiny", model_name="m")
     with pytest.raises(UserError, match="HAZARDLINE_WEBHOOK_SECRET is not set"):
-        deliver(config, notice_of(config, "run-1", "FAILED", ""))
+        deliver(config, notice_of(config, "run-1", "FAILED", "", None))
     assert hook.requests == []
 
 
 def test_a_recipe_without_a_webhook_tells_nobody(home: Path) -> None:
     config = NoticeConfig(recipe="tiny", model_name="m")
-    assert "nobody is told" in deliver(config, notice_of(config, "run-1", "FAILED", ""))
+    assert "nobody is told" in deliver(config, notice_of(config, "run-1", "FAILED", "", None))
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ class World:
         for stage in ("train", "evaluate", "register", "export"):
             data[stage] = {**data[stage], "base": str(base)}
         self.data: dict[str, Any] = data
+        self.said = ""
+        """What the first run printed."""
 
     def film(self, num_clips: int, num_wrong: int) -> None:
         """Today's footage, and how many test clips a model trained on it answers wrongly."""
@@ -104,5 +106,6 @@ class World:
 
     def tasks(self) -> list[str]:
         """Tasks that the newest run has started, in order."""
-        events = map(json.loads, (self.newest() / "events.jsonl").read_text().splitlines())
+        path = self.newest() / "events.jsonl"
+        events = map(json.loads, path.read_text().splitlines() if path.exists() else [])
         return [event["stage"] for event in events if event.get("state") == "started"]

@@ -1,6 +1,7 @@
 """Tells a webhook how a scheduled run ended, whichever way that was."""
 
 import re
+from pathlib import Path
 from typing import Literal
 
 from hazardline import environment
@@ -52,7 +53,7 @@ def notify_run(section_json: str, run_id: str, state: str, message: str) -> None
     """
     with told(TASK) as emit:
         config = NoticeConfig.parse_json(section_json, "section notify")
-        notice = notice_of(config, run_id, state, message)
+        notice = notice_of(config, run_id, state, message, environment.events_path())
         emit({"note": deliver(config, notice)})
         emit({"state": "done"})
 
@@ -76,8 +77,8 @@ def deliver(config: NoticeConfig, notice: Notice) -> str:
     return f"{notice.outcome}; the webhook was told in {num_attempts} attempts"
 
 
-def notice_of(config: NoticeConfig, run_id: str, state: str, message: str) -> Notice:
-    """The notice of a run, from what KFP says and from what the run has left."""
+def notice_of(config: NoticeConfig, run_id: str, state: str, message: str, events: Path | None) -> Notice:
+    """The notice of a run, from what KFP says and from what the run has left (its event file, if it has one)."""
     conclusion = find_conclusion(run_id)
     is_success = state == SUCCEEDED and conclusion is not None
     named = [task for task in _TASKS if re.search(rf"(?<![\w-]){task}(?![\w-])", message)]
@@ -86,7 +87,7 @@ def notice_of(config: NoticeConfig, run_id: str, state: str, message: str) -> No
         run_id=run_id,
         recipe=config.recipe,
         model_name=config.model_name,
-        failed_tasks=[] if is_success else list(dict.fromkeys([*failed_tasks(TASK), *named])),
+        failed_tasks=[] if is_success else list(dict.fromkeys([*failed_tasks(events, TASK), *named])),
         conclusion=conclusion,
     )
 

@@ -120,8 +120,8 @@ BODIES = {"ingest": _ingest, "split": _split, "synthesize": _synthesize, "train"
 def _run_function(stage: Stage) -> Any:
     if stage.name == os.environ.get("TINY_FAILS"):
         raise RuntimeError(f"{stage.name} fails, as it was told")
-    if stage.name == os.environ.get("TINY_KILLED_BEFORE"):
-        os.kill(os.getpid(), signal.SIGKILL)
+    if stage.name == os.environ.get("TINY_SLEEPS"):
+        time.sleep(600)
     if stage.name == "register":
         _arrange_promotion()
     if stage.name in BODIES:
