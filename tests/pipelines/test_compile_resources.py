@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hazardline.errors import UserError
-from hazardline.stages import STAGES
+from hazardline.stages import RETRAINING, STAGES
 from tests.pipelines.cluster import REGISTRY, compiled, made_up_digests, parsed, tasks_of
 
 from components.cluster import RESOURCES_PATH, ClusterResources, SecretFiles, read_resources, size_bytes
@@ -124,7 +124,7 @@ def test_secrets_are_references(package: Path, pods: dict[str, Any], table: Clus
 
 
 def test_the_table_is_of_the_stages_and_of_locked_images(table: ClusterResources) -> None:
-    assert set(table.tasks) == {stage.name for stage in STAGES}
+    assert set(table.tasks) == {stage.name for stage in (*STAGES, *RETRAINING)} | {"conclude", "notify"}
     assert {task.image for task in table.tasks.values()} <= set(read_lock().images)
 
 

@@ -4,9 +4,13 @@ The tests share one team's machine and run in order. They take a while: every ru
 """
 
 import json
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +18,7 @@ from hazardline.gate.document import Decision
 from hazardline.register.promote import CHAMPION, alias_version, history
 from hazardline.run_summary import RunSummary
 from hazardline.tracking import connect
+from tests.retrain.units import exec_start
 from tests.retrain.webhook import Receiver, receiver
 from tests.retrain.world import MODEL, SECRET, World
 
@@ -141,6 +146,18 @@ def test_the_log_explains_every_change_of_champion(world: World) -> None:
     for entry in (first, second):
         assert entry.why == "passed small@1"
         assert entry.decision_digest == versions[entry.to_version]["hazardline.decision_digest"]
+
+
+def test_the_units_command_is_such_a_run(world: World, hook: Receiver, tmp_path: Path) -> None:
+    if shutil.which("flock") is None:
+        pytest.skip("flock is missing (Debian: util-linux)")
+    world.command()
+    command = exec_start(sys.executable, world.recipe, tmp_path / "retrain.lock")
+    done = subprocess.run(
+        command, cwd=world.folder, env=world.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert hook.notices[-1]["outcome"] == "nothing_new" and hook.notices[-1]["run_id"] == world.newest().name
 
 
 def test_a_webhook_that_refuses_fails_the_run_and_not_the_promotion(world: World, hook: Receiver) -> None:
