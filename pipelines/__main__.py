@@ -11,7 +11,13 @@ from hazardline.errors import UserError
 from hazardline.recipe import load_recipe
 from hazardline.stage_events import USER_ERROR_STATUS
 
-from pipelines.cluster_commands import RecipeArgument, compile_recipe, schedule_recipe, submit_recipe
+from pipelines.cluster_commands import (
+    RecipeArgument,
+    compile_recipe,
+    listen_to_mlflow,
+    schedule_recipe,
+    submit_recipe,
+)
 
 app = typer.Typer(
     name="python -m pipelines",
@@ -24,6 +30,7 @@ app = typer.Typer(
 app.command("compile")(compile_recipe)
 app.command("submit")(submit_recipe)
 app.command("schedule")(schedule_recipe)
+app.command("listen")(listen_to_mlflow)
 
 
 @app.command("run")
@@ -50,6 +57,23 @@ def retrain(recipe: RecipeArgument) -> None:
     from pipelines.retrain_run import retrain_locally
 
     raise typer.Exit(retrain_locally(load_recipe(recipe), recipe, Console(file=sys.stdout)))
+
+
+@app.command("release")
+def release(recipe: RecipeArgument) -> None:
+    """Take the champion of a recipe's model to the devices, where a person has promoted it after its run."""
+    from pipelines.local_run import Work, new_run_folder, run_locally
+    from pipelines.outcome import show_failure
+    from pipelines.release import TASKS, release_arguments, release_champion
+
+    loaded = load_recipe(recipe)
+    folder, console = new_run_folder(loaded, recipe), Console(file=sys.stdout)
+    outcome = run_locally(Work(release_champion(), release_arguments(loaded), TASKS), folder, console)
+    if outcome.status:
+        show_failure(outcome, folder, Console(stderr=True))
+        raise typer.Exit(outcome.status)
+    for task in ("release", "device"):
+        console.print(f"{task}: {outcome.records[task].summary.get('reason') or outcome.records[task].summary}")
 
 
 def main() -> NoReturn:

@@ -11,6 +11,7 @@ from hazardline.files import sha256_file, write_atomic
 from hazardline.recipe import Recipe
 
 from pipelines.fine_tune import Place, arguments_of, pipeline_for
+from pipelines.release import release_arguments, release_champion
 from pipelines.retrain import retrain, retraining_arguments
 
 
@@ -58,14 +59,30 @@ def write_retraining_package(recipe: Recipe, path: Path, place: Place) -> Packag
     Raises:
         UserError: the recipe cannot be retrained on a schedule.
     """
+    return _write_beside(recipe, path, "retrain", retrain(place), retraining_arguments(recipe))
+
+
+def write_release_package(recipe: Recipe, path: Path, place: Place) -> Package:
+    """Compile the release pipeline of a recipe."""
+    return _write_beside(recipe, path, "release", release_champion(place), release_arguments(recipe))
+
+
+def _write_beside(
+    recipe: Recipe,
+    path: Path,
+    what: str,
+    pipeline: dsl.base_component.BaseComponent,
+    arguments: Mapping[str, str],
+) -> Package:
+    """Compile a pipeline that stands beside the recipe's line."""
     return write_pipeline(
-        retrain(place),
+        pipeline,
         path,
-        name=f"{pipeline_name(recipe)}-retrain",
-        display_name=f"{recipe.name} retraining {pipeline_version(recipe)}",
-        arguments=retraining_arguments(recipe),
+        name=f"{pipeline_name(recipe)}-{what}",
+        display_name=f"{recipe.name} {what} {pipeline_version(recipe)}",
+        arguments=arguments,
         version=pipeline_version(recipe),
-        description=f"Scheduled retraining. {recipe.purpose}",
+        description=f"{what.capitalize()}. {recipe.purpose}",
     )
 
 

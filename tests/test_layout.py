@@ -16,8 +16,8 @@ MAX_MODULE_LINES = 400
 MAX_ADAPTER_STATEMENTS = 12
 ALL_STAGES = (*STAGES, *RETRAINING)
 STAGE_NAMES = [stage.name for stage in ALL_STAGES]
-NO_STAGES = {"conclude", "notify"}
-"""Tasks of the retraining pipeline that make nothing."""
+NO_STAGES = {"conclude", "notify", "recall"}
+"""Tasks around the line that make nothing."""
 
 
 def name_of(path: Path) -> str:

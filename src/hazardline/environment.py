@@ -32,6 +32,8 @@ ANNOTATOR_URL = "HAZARDLINE_ANNOTATOR_URL"
 WEBHOOK_SECRET = "HAZARDLINE_WEBHOOK_SECRET"
 """Shared with whoever receives the notices of scheduled runs (recipe section `retrain`): their signatures are made
 with it."""
+MLFLOW_WEBHOOK_SECRET = "HAZARDLINE_MLFLOW_WEBHOOK_SECRET"
+"""Shared with MLflow, which signs with it what it tells `python -m pipelines listen` of its registry."""
 
 
 def home() -> Path:
@@ -95,3 +97,8 @@ def annotator_url() -> str | None:
 def webhook_secret() -> str | None:
     """Secret of the notices' webhook, if one was given."""
     return os.environ.get(WEBHOOK_SECRET) or None
+
+
+def mlflow_webhook_secret() -> str | None:
+    """Secret of MLflow's webhook, if one was given."""
+    return os.environ.get(MLFLOW_WEBHOOK_SECRET) or None

@@ -124,7 +124,7 @@ def test_secrets_are_references(package: Path, pods: dict[str, Any], table: Clus
 
 
 def test_the_table_is_of_the_stages_and_of_locked_images(table: ClusterResources) -> None:
-    assert set(table.tasks) == {stage.name for stage in (*STAGES, *RETRAINING)} | {"conclude", "notify"}
+    assert set(table.tasks) == {stage.name for stage in (*STAGES, *RETRAINING)} | {"conclude", "notify", "recall"}
     assert {task.image for task in table.tasks.values()} <= set(read_lock().images)
 
 

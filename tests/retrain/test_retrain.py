@@ -138,19 +138,40 @@ def test_killed_before_the_promotion_the_old_champion_stays_and_the_next_run_goe
     assert champion() == 3 and hook.notices[-1]["outcome"] == "promoted"
 
 
+def test_what_waits_for_approval_is_promoted_and_released_by_a_person(world: World, hook: Receiver) -> None:
+    world.data["retrain"]["approval"] = "manual"
+    world.film(num_clips=170, num_wrong=1)
+    done = world.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert hook.notices[-1]["outcome"] == "waits_for_approval" and champion() == 3
+    assert world.run().returncode == 0
+    assert "it waits for approval" in hook.notices[-1]["conclusion"]["trigger"][0], "and is not trained again"
+    world.film(num_clips=300, num_wrong=20)  # days go by
+
+    approval = ["register", "promote", "--approve", "--model", MODEL, "--by", "ann", "--why", "read the report"]
+    assert world.call("hazardline", *approval).returncode == 0
+    assert champion() == 4 and history(MODEL)[-1].approved_by == "ann"
+    released = world.call("pipelines", "release", str(world.recipe))
+    assert released.returncode == 0, released.stdout + released.stderr
+    assert world.tasks() == ["recall", "export", "release", "device"]
+    assert "export      reused" in released.stdout, "nothing is made from footage that came since"
+
+
 def test_the_log_explains_every_change_of_champion(world: World) -> None:
-    first, second = history(MODEL)
+    first, second, third = history(MODEL)
+    assert (third.from_version, third.to_version, third.previous_digest) == (3, 4, second.digest())
     assert (first.from_version, first.to_version, second.from_version, second.to_version) == (None, 1, 1, 3)
     assert second.previous_digest == first.digest()
     versions = {int(found.version): found.tags for found in connect().search_model_versions(f"name = '{MODEL}'")}
-    for entry in (first, second):
-        assert entry.why == "passed small@1"
+    assert [entry.why for entry in (first, second, third)] == ["passed small@1"] * 2 + ["read the report"]
+    for entry in (first, second, third):
         assert entry.decision_digest == versions[entry.to_version]["hazardline.decision_digest"]
 
 
 def test_the_units_command_is_such_a_run(world: World, hook: Receiver, tmp_path: Path) -> None:
     if shutil.which("flock") is None:
         pytest.skip("flock is missing (Debian: util-linux)")
+    world.film(num_clips=170, num_wrong=1)
     world.command()
     command = exec_start(sys.executable, world.recipe, tmp_path / "retrain.lock")
     done = subprocess.run(
@@ -164,7 +185,7 @@ def test_a_webhook_that_refuses_fails_the_run_and_not_the_promotion(world: World
     hook.answers = [404]
     done = world.run()
     assert done.returncode == 2 and "notify failed: the webhook" in done.stderr
-    assert "Retraining: nothing new" in done.stdout and champion() == 3
+    assert "Retraining: nothing new" in done.stdout and champion() == 4
 
 
 def test_the_secret_is_nowhere(world: World, hook: Receiver) -> None:

@@ -96,6 +96,13 @@ class World:
         out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def call(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another command of this team's."""
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
+        )
+
     def newest(self) -> Path:
         """Folder of the newest run."""
         return max(path for path in (self.home / "runs").iterdir() if not path.is_symlink())

@@ -9,10 +9,22 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hazardline.errors import UserError
 
-ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER = "webhook-id", "webhook-timestamp", "webhook-signature"
+
+@dataclass(frozen=True)
+class HeaderNames:
+    """What the three headers are called, in lower case."""
+
+    id: str
+    timestamp: str
+    signature: str
+
+
+STANDARD = HeaderNames("webhook-id", "webhook-timestamp", "webhook-signature")
+MLFLOW = HeaderNames("x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature")
 TOLERANCE_S = 300
 """How old or how far ahead a delivery may be: one that was recorded and is sent again later is refused."""
 _PREFIX = "whsec_"
@@ -30,10 +42,10 @@ def headers_of(secret: str, delivery_id: str, timestamp_s: int, body: bytes) -> 
         UserError: the secret is too short or damaged.
     """
     signature = f"v1,{_signature(secret, delivery_id, str(timestamp_s), body)}"
-    return {ID_HEADER: delivery_id, TIMESTAMP_HEADER: str(timestamp_s), SIGNATURE_HEADER: signature}
+    return {STANDARD.id: delivery_id, STANDARD.timestamp: str(timestamp_s), STANDARD.signature: signature}
 
 
-def verify(secret: str, headers: Mapping[str, str], body: bytes, now_s: float) -> str:
+def verify(secret: str, headers: Mapping[str, str], body: bytes, now_s: float, names: HeaderNames = STANDARD) -> str:
     """Check a delivery; returns its id, which is the same where the same thing is told again.
 
     Args:
@@ -41,13 +53,14 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now_s: float) -
         headers: of the request, their names in lower case.
         body: of the request, byte for byte.
         now_s: seconds since 1970.
+        names: of the headers.
 
     Raises:
         RefusedDeliveryError: a header is missing, the signature is wrong, or the time is too far away.
     """
     try:
-        delivery_id, timestamp = headers[ID_HEADER], headers[TIMESTAMP_HEADER]
-        signatures = headers[SIGNATURE_HEADER].split()
+        delivery_id, timestamp = headers[names.id], headers[names.timestamp]
+        signatures = headers[names.signature].split()
     except KeyError as error:
         raise RefusedDeliveryError(f"header {error.args[0]} is missing") from None
     if not timestamp.isdecimal() or abs(now_s - int(timestamp)) > TOLERANCE_S:

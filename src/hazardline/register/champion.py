@@ -65,9 +65,9 @@ def _fetch(model_name: str, out: Path, wanted: Callable[[PackageManifest], dict[
         with clear_errors():
             run_id, place = artifacts_of(client.get_model_version(model_name, str(version)))
         with tempfile.TemporaryDirectory(prefix="hazardline-champion-") as scratch:
-            manifest = PackageManifest.read(_download(client, run_id, f"{place}/{MANIFEST_NAME}", scratch))
+            manifest = PackageManifest.read(download(client, run_id, f"{place}/{MANIFEST_NAME}", scratch))
             for name, target in wanted(manifest).items():
-                found, path = _download(client, run_id, f"{place}/{name}", scratch), path_inside(out, target)
+                found, path = download(client, run_id, f"{place}/{name}", scratch), path_inside(out, target)
                 if path is None or sha256_file(found) != manifest.files.get(name):
                     raise UserError(f"{model_name} version {version}: {name} is not the file that was registered")
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,8 @@ def _fetch(model_name: str, out: Path, wanted: Callable[[PackageManifest], dict[
     return version
 
 
-def _download(client: Any, run_id: str, path: str, folder: str) -> Path:
+def download(client: Any, run_id: str, path: str, folder: str) -> Path:
+    """Bring one artifact of a run into a folder; its path there."""
     with clear_errors():
         found: str = client.download_artifacts(run_id, path, folder)
     return Path(found)
