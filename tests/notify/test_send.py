@@ -151,6 +151,9 @@ def test_without_a_secret_nothing_is_sent(home: Path, hook: Receiver, monkeypatc
     config = NoticeConfig(url=hook.url, recipe="tiny", model_name="m")
     with pytest.raises(UserError, match="HAZARDLINE_WEBHOOK_SECRET is not set"):
         deliver(config, notice_of(config, "run-1", "FAILED", "", None))
+    monkeypatch.setenv("HAZARDLINE_WEBHOOK_SECRET", "short")
+    with pytest.raises(UserError, match="expected at least 16"):
+        deliver(config, notice_of(config, "run-1", "FAILED", "", None))
     assert hook.requests == []
 
 

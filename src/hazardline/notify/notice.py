@@ -10,6 +10,7 @@ from hazardline.errors import UserError
 from hazardline.files import canonical_json, digest_json
 from hazardline.notify.config import NoticeConfig
 from hazardline.notify.send import send
+from hazardline.notify.signature import key_of
 from hazardline.retrain.conclusion import Conclusion, Outcome
 from hazardline.retrain.notes import find_conclusion
 from hazardline.stage_events import failed_tasks, told
@@ -96,7 +97,7 @@ def webhook_secret() -> str:
     """The secret that is shared with the webhook.
 
     Raises:
-        UserError: the environment has none.
+        UserError: the environment has none, or one that is no secret.
     """
     secret = environment.webhook_secret()
     if secret is None:
@@ -104,4 +105,5 @@ def webhook_secret() -> str:
             f"{environment.WEBHOOK_SECRET} is not set; set it to the secret that the webhook's receiver has, or leave "
             "retrain.notify.url out of the recipe"
         )
+    key_of(secret)
     return secret

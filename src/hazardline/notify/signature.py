@@ -73,10 +73,15 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now_s: float, n
 
 def _signature(secret: str, delivery_id: str, timestamp: str, body: bytes) -> str:
     signed = b".".join([delivery_id.encode(), timestamp.encode(), body])
-    return base64.b64encode(hmac.digest(_key(secret), signed, hashlib.sha256)).decode()
+    return base64.b64encode(hmac.digest(key_of(secret), signed, hashlib.sha256)).decode()
 
 
-def _key(secret: str) -> bytes:
+def key_of(secret: str) -> bytes:
+    """The key that a secret stands for.
+
+    Raises:
+        UserError: it is too short, or damaged.
+    """
     if not secret.startswith(_PREFIX):
         key = secret.encode()
     else:
