@@ -11,11 +11,17 @@ from rich.console import Console
 
 from hazardline.errors import UserError
 from hazardline.recipe import load_recipe
-from hazardline.stage_runner import USER_ERROR_STATUS
+from hazardline.stage_events import USER_ERROR_STATUS
 
 from components.images import PIPELINE
 from pipelines import images
-from pipelines.cluster_commands import RecipeArgument, compile_recipe, schedule_recipe, submit_recipe
+from pipelines.cluster_commands import (
+    RecipeArgument,
+    compile_recipe,
+    listen_to_mlflow,
+    schedule_recipe,
+    submit_recipe,
+)
 
 app = typer.Typer(
     name="python -m pipelines",
@@ -28,6 +34,7 @@ app = typer.Typer(
 app.command("compile")(compile_recipe)
 app.command("submit")(submit_recipe)
 app.command("schedule")(schedule_recipe)
+app.command("listen")(listen_to_mlflow)
 app.add_typer(images.app, name="images")
 
 
@@ -49,7 +56,8 @@ def run(
 ) -> None:
     """Run the line on this machine; stages whose output is in the store are reused."""
     from pipelines.containers import Containers
-    from pipelines.local_run import new_run_folder, run_locally
+    from pipelines.fine_tune import right_here
+    from pipelines.local_run import line_of, new_run_folder, run_locally
     from pipelines.outcome import show_failure, show_success, write_run_summary
 
     loaded = load_recipe(recipe)
@@ -57,12 +65,37 @@ def run(
     console = Console(file=sys.stdout)
     console.print(f"run {folder.run_id}: {loaded.purpose}", highlight=False)
     containers = Containers(image, tuple(volume or ())) if runner is Runner.DOCKER else None
-    outcome = run_locally(loaded, folder, console, containers)
+    outcome = run_locally(line_of(loaded, containers or right_here), folder, console, containers)
     if outcome.status:
         show_failure(outcome, folder, Console(stderr=True))
         raise typer.Exit(outcome.status)
     summary = write_run_summary(loaded, outcome, folder)
     show_success(summary, outcome, folder, console)
+
+
+@app.command("retrain")
+def retrain(recipe: RecipeArgument) -> None:
+    """Look at today's footage, and where it is worth it train, compare with the champion, promote or not, and tell."""
+    from pipelines.retrain_run import retrain_locally
+
+    raise typer.Exit(retrain_locally(load_recipe(recipe), recipe, Console(file=sys.stdout)))
+
+
+@app.command("release")
+def release(recipe: RecipeArgument) -> None:
+    """Take the champion of a recipe's model to the devices, where a person has promoted it after its run."""
+    from pipelines.local_run import Work, new_run_folder, run_locally
+    from pipelines.outcome import show_failure
+    from pipelines.release import TASKS, release_arguments, release_champion
+
+    loaded = load_recipe(recipe)
+    folder, console = new_run_folder(loaded, recipe), Console(file=sys.stdout)
+    outcome = run_locally(Work(release_champion(), release_arguments(loaded), TASKS), folder, console)
+    if outcome.status:
+        show_failure(outcome, folder, Console(stderr=True))
+        raise typer.Exit(outcome.status)
+    for task in ("release", "device"):
+        console.print(f"{task}: {outcome.records[task].summary.get('reason') or outcome.records[task].summary}")
 
 
 def main() -> NoReturn:

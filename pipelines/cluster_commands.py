@@ -1,8 +1,9 @@
 """The commands that need a cluster or its settings: compile, submit, schedule."""
 
+import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,7 +15,14 @@ from components.cluster import RESOURCES_PATH, ClusterResources, read_resources
 from components.image_lock import LOCK_PATH, parse_digests, read_lock, references
 from pipelines.cron import parse_cron
 from pipelines.endpoint import Access, Endpoint
-from pipelines.package import Package, pipeline_name, pipeline_version, write_package
+from pipelines.package import (
+    Package,
+    pipeline_name,
+    pipeline_version,
+    write_package,
+    write_release_package,
+    write_retraining_package,
+)
 from pipelines.placement import OnCluster
 from pipelines.schedules import Schedule, disable, list_all, reconcile, remove
 from pipelines.submission import start, upload
@@ -41,6 +49,11 @@ RegistryOption = Annotated[str | None, typer.Option(help="Where the images are: 
 DigestOption = Annotated[
     list[str] | None, typer.Option("--image-digest", help="NAME=sha256:..., before the lock file's; may be repeated.")
 ]
+WRITE = {"line": write_package, "retrain": write_retraining_package, "release": write_release_package}
+PipelineOption = Annotated[
+    Literal["line", "retrain", "release"],
+    typer.Option("--pipeline", help="Which of the recipe's pipelines: docs/retraining.md."),
+]
 
 
 def compile_recipe(
@@ -50,13 +63,14 @@ def compile_recipe(
     lock: LockOption = LOCK_PATH,
     registry: RegistryOption = None,
     image_digest: DigestOption = None,
+    pipeline: PipelineOption = "line",
 ) -> None:
     """Write the versioned pipeline YAML that a Kubeflow Pipelines user interface takes."""
     loaded = load_recipe(recipe)
     if out is not None and out.suffix != ".yaml":
         raise UserError(f"--out {out}: expected a name that ends in .yaml")
     place = _place(read_resources(resources), lock, registry, image_digest)
-    package = write_package(loaded, out or _package_path(loaded), place)
+    package = WRITE[pipeline](loaded, out or _package_path(loaded, pipeline), place)
     typer.echo(f"wrote {package.path}: {package.name} {package.version}")
 
 
@@ -73,6 +87,7 @@ def submit_recipe(
     lock: LockOption = LOCK_PATH,
     registry: RegistryOption = None,
     image_digest: DigestOption = None,
+    pipeline: PipelineOption = "line",
 ) -> None:
     """Start a run on a cluster: upload pipeline and version where they are new, and run that version.
 
@@ -86,7 +101,7 @@ def submit_recipe(
         _tell_end(endpoint, resume_run, resume(endpoint, resume_run, typer.echo))
         return
     assert recipe is not None
-    package = _package(load_recipe(recipe), table, lock, registry, image_digest)
+    package = _package(load_recipe(recipe), table, lock, registry, image_digest, pipeline)
     endpoint = Endpoint(Access.of(host, namespace or table.namespace))
     uploaded = upload(endpoint, package)
     typer.echo(f"{package.name} {package.version} {'was uploaded' if uploaded.is_new else 'is there already'}")
@@ -110,6 +125,7 @@ def schedule_recipe(
     lock: LockOption = LOCK_PATH,
     registry: RegistryOption = None,
     image_digest: DigestOption = None,
+    pipeline: PipelineOption = "line",
 ) -> None:
     """Have a recipe run at given times: one schedule of that name, changed only where something has changed."""
     if disabled + delete + listed > 1:
@@ -121,7 +137,7 @@ def schedule_recipe(
             typer.echo(f"{found.name}  {found.cron}  {'on' if found.is_enabled else 'off'}  {found.description}")
         return
     loaded = load_recipe(recipe) if recipe is not None else None
-    named = name or (pipeline_name(loaded) if loaded is not None else None)
+    named = name or (_named(loaded, pipeline) if loaded is not None else None)
     if named is None:
         raise UserError("give a recipe, or --name")
     if delete or (disabled and cron is None):
@@ -131,11 +147,43 @@ def schedule_recipe(
     if loaded is None or cron is None:
         raise UserError("a schedule needs a recipe and --cron")
     checked = parse_cron(cron)
-    package = _package(loaded, table, lock, registry, image_digest)
+    package = _package(loaded, table, lock, registry, image_digest, pipeline)
     endpoint = Endpoint(access)
     uploaded = upload(endpoint, package)
     wanted = Schedule(named, checked, package, uploaded, experiment, table.service_account, not disabled)
     typer.echo(f"schedule {named}: {reconcile(endpoint, wanted)} ({checked}, {package.version})")
+
+
+def listen_to_mlflow(
+    recipe: RecipeArgument,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8080,
+    host: HostOption = None,
+    experiment: ExperimentOption = "hazardline",
+    namespace: NamespaceOption = None,
+    resources: ResourcesOption = RESOURCES_PATH,
+    lock: LockOption = LOCK_PATH,
+    registry: RegistryOption = None,
+    image_digest: DigestOption = None,
+) -> None:
+    """Start the release pipeline on the cluster whenever MLflow tells of a new champion (docs/retraining.md)."""
+    from pipelines.listen import serve
+
+    secret = environment.mlflow_webhook_secret()
+    if secret is None:
+        raise UserError(f"{environment.MLFLOW_WEBHOOK_SECRET} is not set; set it to the secret of MLflow's webhook")
+    loaded, table = load_recipe(recipe), read_resources(resources)
+    package = _package(loaded, table, lock, registry, image_digest, "release")
+    access = Access.of(host, namespace or table.namespace)
+
+    def start_release() -> str:
+        endpoint = Endpoint(access)
+        return start(endpoint, package, upload(endpoint, package), experiment, table.service_account)
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    model_name = loaded.register_.model_name
+    with serve(port, secret, model_name, start_release) as server:
+        typer.echo(f"listening on port {server.server_port} for champions of {model_name}")
+        server.serve_forever()
 
 
 def _place(table: ClusterResources, lock: Path, registry: str | None, digests: list[str] | None) -> OnCluster:
@@ -145,13 +193,23 @@ def _place(table: ClusterResources, lock: Path, registry: str | None, digests: l
 
 
 def _package(
-    recipe: Recipe, table: ClusterResources, lock: Path, registry: str | None, digests: list[str] | None
+    recipe: Recipe,
+    table: ClusterResources,
+    lock: Path,
+    registry: str | None,
+    digests: list[str] | None,
+    pipeline: str,
 ) -> Package:
-    return write_package(recipe, _package_path(recipe), _place(table, lock, registry, digests))
+    return WRITE[pipeline](recipe, _package_path(recipe, pipeline), _place(table, lock, registry, digests))
 
 
-def _package_path(recipe: Recipe) -> Path:
-    return environment.home() / "pipelines" / f"{recipe.name}-{pipeline_version(recipe)}.yaml"
+def _named(recipe: Recipe, pipeline: str) -> str:
+    return pipeline_name(recipe) if pipeline == "line" else f"{pipeline_name(recipe)}-{pipeline}"
+
+
+def _package_path(recipe: Recipe, pipeline: str) -> Path:
+    which = "" if pipeline == "line" else f"-{pipeline}"
+    return environment.home() / "pipelines" / f"{recipe.name}{which}-{pipeline_version(recipe)}.yaml"
 
 
 def _tell_end(endpoint: Endpoint, run_id: str, ended: Ended) -> None:

@@ -12,6 +12,7 @@ puts them into pods (`pipelines/placement.py`). The graph is the same.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from kfp import dsl
 
@@ -22,6 +23,7 @@ from components.evaluate.component import evaluate
 from components.export.component import export
 from components.gate.component import gate
 from components.ingest.component import ingest
+from components.reevaluate.component import reevaluate
 from components.register.component import register
 from components.release.component import release
 from components.simulate.component import simulate
@@ -38,8 +40,16 @@ def right_here(task: dsl.PipelineTask) -> dsl.PipelineTask:
     return task
 
 
-def _from_clips(
-    ingested: dsl.PipelineTask,
+@dataclass(frozen=True)
+class Judged:
+    """Records that say what became of a candidate."""
+
+    gate: dsl.pipeline_channel.PipelineArtifactChannel
+    register: dsl.pipeline_channel.PipelineArtifactChannel
+
+
+def from_clips(
+    clips: dsl.pipeline_channel.PipelineArtifactChannel,
     place: Place,
     *,
     split_section: str,
@@ -52,17 +62,28 @@ def _from_clips(
     release_section: str,
     device_section: str,
     model_name: str,
-) -> None:
-    """What follows ingest. A closed gate ends the line after the candidate has been recorded."""
-    clips = _record(ingested, place)
-    parts = _record(split(section=split_section, ingest=clips), place)
-    questions = _record(synthesize(section=synthesize_section, ingest=clips, split=parts), place)
-    branches = _record(train(section=train_section, ingest=clips, synthesize=questions), place)
-    report = _record(
+    champion_is_reevaluated: bool = False,
+) -> Judged:
+    """What follows ingest, from its record. A closed gate ends the line after the candidate has been recorded.
+
+    With `champion_is_reevaluated` the gate looks at the champion as evaluated on this run's test set, otherwise at the
+    evaluation that it was registered with.
+    """
+    parts = record_of(split(section=split_section, ingest=clips), place)
+    questions = record_of(synthesize(section=synthesize_section, ingest=clips, split=parts), place)
+    branches = record_of(train(section=train_section, ingest=clips, synthesize=questions), place)
+    report = record_of(
         evaluate(section=evaluate_section, ingest=clips, split=parts, synthesize=questions, train=branches), place
     )
-    decided = gate(section=gate_section, model_name=model_name, evaluate=report)
-    registered = _record(
+    known = {}
+    if champion_is_reevaluated:
+        again = reevaluate(
+            section=evaluate_section, model_name=model_name, ingest=clips, split=parts, synthesize=questions
+        )
+        known["champion"] = record_of(again, place)
+    decided = gate(section=gate_section, model_name=model_name, evaluate=report, **known)
+    verdict = record_of(decided, place)
+    registered = record_of(
         register(
             section=register_section,
             ingest=clips,
@@ -70,19 +91,20 @@ def _from_clips(
             synthesize=questions,
             train=branches,
             evaluate=report,
-            gate=_record(decided, place),
+            gate=verdict,
         ),
         place,
     )
     with dsl.If(decided.outputs["Output"] == "open", name="gate-is-open"):
-        bundle = _record(
+        bundle = record_of(
             export(section=export_section, ingest=clips, synthesize=questions, train=branches, evaluate=report), place
         )
-        released = _record(release(section=release_section, export=bundle, register=registered), place)
-        _record(device(section=device_section, release=released, ingest=clips, synthesize=questions), place)
+        released = record_of(release(section=release_section, export=bundle, register=registered), place)
+        record_of(device(section=device_section, release=released, ingest=clips, synthesize=questions), place)
+    return Judged(verdict, registered)
 
 
-def _record(task: dsl.PipelineTask, place: Place) -> dsl.pipeline_channel.PipelineArtifactChannel:
+def record_of(task: dsl.PipelineTask, place: Place) -> dsl.pipeline_channel.PipelineArtifactChannel:
     """A task's record, for the tasks that follow; the task runs in its place, every time it is asked to."""
     return place(task).set_caching_options(False).outputs["record"]
 
@@ -105,9 +127,9 @@ def fine_tune(place: Place = right_here) -> dsl.base_component.BaseComponent:
         device_section: str,
         model_name: str,
     ) -> None:
-        simulated = _record(simulate(section=simulate_section), place)
-        _from_clips(
-            ingest(section=ingest_section, simulate=simulated),
+        simulated = record_of(simulate(section=simulate_section), place)
+        from_clips(
+            record_of(ingest(section=ingest_section, simulate=simulated), place),
             place,
             split_section=split_section,
             synthesize_section=synthesize_section,
@@ -141,8 +163,8 @@ def fine_tune_footage(place: Place = right_here) -> dsl.base_component.BaseCompo
         device_section: str,
         model_name: str,
     ) -> None:
-        _from_clips(
-            ingest(section=ingest_section),
+        from_clips(
+            record_of(ingest(section=ingest_section), place),
             place,
             split_section=split_section,
             synthesize_section=synthesize_section,

@@ -14,20 +14,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
-from kfp import local
+from kfp import dsl, local
 from rich.console import Console
 
 from hazardline import environment
 from hazardline.cli.display import EventTail, ProgressDisplay
+from hazardline.notify.notice import TASK as NOTIFY
 from hazardline.recipe import Recipe
-from hazardline.stage_runner import USER_ERROR_STATUS
+from hazardline.stage_events import USER_ERROR_STATUS
 from hazardline.store import StageRecord
 
 from pipelines.containers import Containers
@@ -71,6 +73,30 @@ class RunFolder:
         return self.path / "report.html"
 
 
+@dataclass(frozen=True)
+class Work:
+    """A pipeline with its arguments, and the tasks whose progress is shown."""
+
+    pipeline: dsl.base_component.BaseComponent
+    arguments: Mapping[str, str]
+    tasks: tuple[str, ...]
+    lacking: Callable[[Mapping[str, StageRecord]], list[str]] = lambda records: []
+    """Of the records of a run, which tasks should have ended well and did not."""
+
+
+def line_of(recipe: Recipe, place: Place = right_here) -> Work:
+    """The line of a recipe."""
+    names = tuple(stage.name for stage in recipe.stages())
+    return Work(pipeline_for(recipe, place), arguments_of(recipe), names, partial(_lacking, names))
+
+
+def _lacking(names: Sequence[str], records: Mapping[str, StageRecord]) -> list[str]:
+    """Stages that should have ended well and did not; behind a closed gate only register is wanted."""
+    if "gate" in records and not records["gate"].summary["passed"]:
+        names = names[: names.index(_LAST_BEHIND_A_CLOSED_GATE) + 1]
+    return [name for name in names if name not in records]
+
+
 @dataclass
 class Outcome:
     """How a run ended."""
@@ -81,6 +107,8 @@ class Outcome:
     """Record of every stage that ended well, in the order of their ends."""
     failed_stage: str | None = None
     error: str | None = None
+    told: bool = False
+    """Whether a task that tells others of the run has come to an end, well or not."""
 
 
 def new_run_folder(recipe: Recipe, recipe_file: Path) -> RunFolder:
@@ -92,17 +120,17 @@ def new_run_folder(recipe: Recipe, recipe_file: Path) -> RunFolder:
     return folder
 
 
-def run_locally(recipe: Recipe, folder: RunFolder, console: Console, containers: Containers | None = None) -> Outcome:
-    """Run the line to its end or to the first failure, drawing progress on the console.
+def run_locally(work: Work, folder: RunFolder, console: Console, containers: Containers | None = None) -> Outcome:
+    """Run a pipeline to its end or to the first failure, drawing progress on the console.
 
     Args:
-        recipe: what to run.
+        work: what to run.
         folder: the run's folder.
         console: where progress is drawn.
         containers: what tasks run in; None: processes of this environment.
     """
     begin = time.monotonic()
-    watcher = _Watcher(folder, ProgressDisplay(console, [stage.name for stage in recipe.stages()]))
+    watcher = _Watcher(folder, ProgressDisplay(console, work.tasks))
     status = 0
     with (
         watcher,
@@ -113,27 +141,27 @@ def run_locally(recipe: Recipe, folder: RunFolder, console: Console, containers:
         with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
                 with _runner(folder, containers) as runner:
-                    _run_pipeline(recipe, folder, runner, containers or right_here)
+                    _run_pipeline(work, folder, runner)
             except RuntimeError as error:
                 print(f"KFP: {error}")
                 status = DEFECT_STATUS
-    outcome = Outcome(wall_s=round(time.monotonic() - begin, 2), status=status, records=watcher.records)
-    if status == 0 and _did_not_end(recipe, outcome.records):
+    outcome = Outcome(round(time.monotonic() - begin, 2), status, watcher.records, told=watcher.told)
+    if status == 0 and work.lacking(outcome.records):
         # KFP takes a container that is gone before it can be asked for its status for a success.
         outcome.status = DEFECT_STATUS
     if outcome.status:
-        _explain(recipe, outcome, watcher)
+        _explain(work, outcome, watcher)
     return outcome
 
 
-def _run_pipeline(recipe: Recipe, folder: RunFolder, runner: Any, place: Place) -> None:
+def _run_pipeline(work: Work, folder: RunFolder, runner: Any) -> None:
     local.init(
         runner=runner,
         pipeline_root=str(folder.path / _KFP),
         workspace_root=str(folder.path / _WORKSPACE),
         raise_on_error=True,
     )
-    pipeline_for(recipe, place)(**arguments_of(recipe))
+    work.pipeline(**work.arguments)
 
 
 @contextlib.contextmanager
@@ -195,7 +223,7 @@ def _stages_end_with_the_run() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _explain(recipe: Recipe, outcome: Outcome, watcher: "_Watcher") -> None:
+def _explain(work: Work, outcome: Outcome, watcher: "_Watcher") -> None:
     """Say which stage failed and why, from its last event; a stage that was killed could not write one."""
     if watcher.failure is not None and watcher.lost is None:
         outcome.failed_stage, outcome.error = watcher.failure["stage"], watcher.failure["error"]
@@ -205,16 +233,8 @@ def _explain(recipe: Recipe, outcome: Outcome, watcher: "_Watcher") -> None:
         outcome.failed_stage = watcher.lost or watcher.running
         outcome.error = "the process was ended from outside (out of memory, or killed)"
     else:
-        outcome.failed_stage = next(iter(_did_not_end(recipe, outcome.records)), None)
+        outcome.failed_stage = next(iter(work.lacking(outcome.records)), None)
         outcome.error = "it was ended before it began; see the log"
-
-
-def _did_not_end(recipe: Recipe, records: Mapping[str, StageRecord]) -> list[str]:
-    """Stages that should have ended well and did not; behind a closed gate only register is wanted."""
-    names = [stage.name for stage in recipe.stages()]
-    if "gate" in records and not records["gate"].summary["passed"]:
-        names = names[: names.index(_LAST_BEHIND_A_CLOSED_GATE) + 1]
-    return [name for name in names if name not in records]
 
 
 class _Watcher:
@@ -225,7 +245,8 @@ class _Watcher:
         self.failure: dict[str, Any] | None = None
         self.running: str | None = None
         self.lost: str | None = None
-        """A stage that began and never ended, although another one was started after it."""
+        """A task that had not ended when the next one began: local tasks run one after another."""
+        self.told = False
         self._display = display
         self._tail = EventTail(folder.events)
         self._done = threading.Event()
@@ -254,8 +275,12 @@ class _Watcher:
             if state == "started":
                 self.lost = self.lost or self.running
                 self.running = event["stage"]
-            elif state == "failed":
-                self.failure, self.running = event, None
-            elif state is not None:
-                self.running = None
+                continue
+            if state is None:
+                continue
+            self.running = None
+            self.told = self.told or event["stage"] == NOTIFY
+            if state == "failed":
+                self.failure = self.failure or event  # what comes after the first is a consequence
+            elif "record" in event:
                 self.records[event["stage"]] = StageRecord.parse(event["record"], "event")

@@ -11,6 +11,8 @@ from hazardline.files import sha256_file, write_atomic
 from hazardline.recipe import Recipe
 
 from pipelines.fine_tune import Place, arguments_of, pipeline_for
+from pipelines.release import release_arguments, release_champion
+from pipelines.retrain import retrain, retraining_arguments
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,39 @@ def write_package(recipe: Recipe, path: Path, place: Place) -> Package:
         arguments=arguments_of(recipe),
         version=pipeline_version(recipe),
         description=recipe.purpose,
+    )
+
+
+def write_retraining_package(recipe: Recipe, path: Path, place: Place) -> Package:
+    """Compile the retraining pipeline of a recipe.
+
+    Raises:
+        UserError: the recipe cannot be retrained on a schedule.
+    """
+    return _write_beside(recipe, path, "retrain", retrain(place), retraining_arguments(recipe))
+
+
+def write_release_package(recipe: Recipe, path: Path, place: Place) -> Package:
+    """Compile the release pipeline of a recipe."""
+    return _write_beside(recipe, path, "release", release_champion(place), release_arguments(recipe))
+
+
+def _write_beside(
+    recipe: Recipe,
+    path: Path,
+    what: str,
+    pipeline: dsl.base_component.BaseComponent,
+    arguments: Mapping[str, str],
+) -> Package:
+    """Compile a pipeline that stands beside the recipe's line."""
+    return write_pipeline(
+        pipeline,
+        path,
+        name=f"{pipeline_name(recipe)}-{what}",
+        display_name=f"{recipe.name} {what} {pipeline_version(recipe)}",
+        arguments=arguments,
+        version=pipeline_version(recipe),
+        description=f"{what.capitalize()}. {recipe.purpose}",
     )
 
 

@@ -1,5 +1,7 @@
 """KFP adapter for `hazardline.gate`."""
 
+from typing import Optional
+
 from kfp import dsl
 
 from components.images import PIPELINE
@@ -13,6 +15,7 @@ def gate(
     summary: dsl.Output[dsl.Markdown],
     outcome: dsl.Output[dsl.Metrics],
     evaluate: dsl.Input[dsl.Artifact],
+    champion: Optional[dsl.Input[dsl.Artifact]] = None,
 ) -> str:
     """Decide whether the candidate may be promoted: "open" or "closed"."""
     from pathlib import Path
@@ -20,7 +23,8 @@ def gate(
     from hazardline.gate.shown import show
     from hazardline.stage_runner import run_stage
 
-    made = run_stage("gate", section, {"evaluate": evaluate.path}, record.path, champion_of=model_name)
+    records = {"evaluate": evaluate.path, **({"champion": champion.path} if champion else {})}
+    made = run_stage("gate", section, records, record.path, champion_of=None if champion else model_name)
     record.metadata.update(made.metadata())
     outcome.metadata.update(show(made.output, Path(summary.path)))
     return "open" if made.summary["passed"] else "closed"

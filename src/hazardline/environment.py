@@ -40,6 +40,11 @@ ANNOTATOR_KEY = "HAZARDLINE_ANNOTATOR_KEY"
 """API key of the endpoint that annotates (`synthesize.annotator: endpoint`); a server of your own may need none."""
 ANNOTATOR_URL = "HAZARDLINE_ANNOTATOR_URL"
 """Address of that endpoint up to and with `/v1`, where the recipe names none (default: OpenAI's)."""
+WEBHOOK_SECRET = "HAZARDLINE_WEBHOOK_SECRET"
+"""Shared with whoever receives the notices of scheduled runs (recipe section `retrain`): their signatures are made
+with it."""
+MLFLOW_WEBHOOK_SECRET = "HAZARDLINE_MLFLOW_WEBHOOK_SECRET"
+"""Shared with MLflow, which signs with it what it tells `python -m pipelines listen` of its registry."""
 
 
 def home() -> Path:
@@ -114,3 +119,13 @@ def annotator_key() -> str | None:
 def annotator_url() -> str | None:
     """Address of the endpoint that annotates, if one was given."""
     return os.environ.get(ANNOTATOR_URL) or None
+
+
+def webhook_secret() -> str | None:
+    """Secret of the notices' webhook, if one was given."""
+    return os.environ.get(WEBHOOK_SECRET) or None
+
+
+def mlflow_webhook_secret() -> str | None:
+    """Secret of MLflow's webhook, if one was given."""
+    return os.environ.get(MLFLOW_WEBHOOK_SECRET) or None

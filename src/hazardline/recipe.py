@@ -20,6 +20,7 @@ from hazardline.gate.config import GateConfig
 from hazardline.ingest.config import IngestConfig
 from hazardline.register.config import RegisterConfig
 from hazardline.release.config import ReleaseConfig
+from hazardline.retrain.config import RetrainConfig
 from hazardline.simulate.config import SimulateConfig
 from hazardline.split.config import SplitConfig
 from hazardline.stages import STAGES, Stage
@@ -49,6 +50,8 @@ class Recipe(Document):
     export: ExportConfig
     release: ReleaseConfig
     device: DeviceConfig
+    retrain: RetrainConfig | None = Field(default=None, exclude_if=lambda section: section is None)
+    """For scheduled runs; absent where there are none."""
 
     @model_validator(mode="after")
     def _clips_have_one_origin(self) -> Self:
@@ -73,6 +76,21 @@ class Recipe(Document):
     def _answers_are_comparable(self) -> Self:
         if self.evaluate.max_new_tokens != self.export.max_new_tokens:
             raise ValueError("max_new_tokens must be the same in evaluate and export")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_retrained(self) -> Self:
+        if self.retrain is None:
+            return self
+        if self.ingest.root is None:
+            raise ValueError("retrain: new data come from footage: give ingest.root in place of a simulate section")
+        if self.ingest.dataset != self.retrain.dataset:
+            raise ValueError(
+                f"retrain.dataset is {self.retrain.dataset!r} and ingest.dataset {self.ingest.dataset!r}; give both "
+                "the same name"
+            )
+        if not self.register_.promote:
+            raise ValueError("retrain: register.promote is false, so nothing would ever be promoted; leave it out")
         return self
 
     @model_validator(mode="after")

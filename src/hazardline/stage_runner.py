@@ -5,19 +5,17 @@ stage does. Data pass between stages as records (a small JSON document that name
 digest), never as copied folders.
 """
 
-import json
 import platform
 import secrets
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from hazardline import environment
-from hazardline.champion import CHAMPION, ChampionConfig
+from hazardline.champion import fetch_for
 from hazardline.code_digest import PACKAGE_ROOT
 from hazardline.documents import Document
 from hazardline.errors import UserError
@@ -28,10 +26,10 @@ from hazardline.mirror.outputs import OutputMirror
 from hazardline.process_memory import PeakMemory
 from hazardline.progress import EventReporter, Reporter, SilentReporter, TextReporter
 from hazardline.rayjob.config import rayjob_config
+from hazardline.stage_events import told
 from hazardline.stages import Stage, stage_named
 from hazardline.store import DamagedError, StageRecord, Store, describe_files, output_digest
 
-USER_ERROR_STATUS = 2
 _LONGEST_NAME_BYTES = 255
 DEPENDENCIES = (
     "av",
@@ -67,31 +65,22 @@ def run_stage(
         section_json: its recipe section as JSON.
         input_records: upstream stage to the path of its record.
         record_path: where to write the record.
-        champion_of: for the gate, the registered model whose champion it compares the candidate with.
+        champion_of: for stages that read of the champion, the registered model whose champion that is.
 
     Raises:
         SystemExit: with status 2, after one line on stderr, where something that the user can mend is wrong.
     """
-    emit = _emitter(stage)
-    emit({"state": "started"})
-    try:
+    with told(stage) as emit:
         found = stage_named(stage)
         config = found.config_class().parse_json(section_json, f"section {stage}")
         records = {name: StageRecord.read(Path(path)) for name, path in input_records.items()}
         store, reporter = Store(environment.store_root()), _reporter(stage)
         if champion_of is not None:
-            champion = ChampionConfig(model_name=champion_of)
-            records["champion"] = make_or_reuse(CHAMPION, champion, {}, store, reporter)
+            fetch, wanted = fetch_for(stage, config, champion_of)
+            records["champion"] = make_or_reuse(fetch, wanted, {}, store, reporter)
         record = _make_here_or_in_cluster(found, config, records, store, reporter)
-    except UserError as error:
-        emit({"state": "failed", "error": str(error)})
-        print(f"{stage}: {error}", file=sys.stderr, flush=True)
-        raise SystemExit(USER_ERROR_STATUS) from None
-    except BaseException as error:
-        emit({"state": "failed", "error": f"{type(error).__name__}: {error}", "is_defect": True})
-        raise
-    record.write(Path(record_path))
-    emit({"state": "reused" if record.cached else "made", "record": record.data()})
+        record.write(Path(record_path))
+        emit({"state": "reused" if record.cached else "made", "record": record.data()})
     return record
 
 
@@ -315,16 +304,3 @@ def _version(distribution: str) -> str:
 def _reporter(stage: str) -> Reporter:
     events = environment.events_path()
     return EventReporter(events, stage) if events is not None else SilentReporter()
-
-
-def _emitter(stage: str) -> Callable[[dict[str, Any]], None]:
-    """Writes events of a stage's life beside those of its progress, or drops them where nobody listens."""
-    events = environment.events_path()
-
-    def emit(event: dict[str, Any]) -> None:
-        if events is not None:
-            line = json.dumps({"stage": stage, "time": time.time(), **event}, ensure_ascii=False)
-            with events.open("a", encoding="utf-8") as stream:
-                stream.write(line + "\n")
-
-    return emit

@@ -1,4 +1,4 @@
-"""The eleven stages of the line, in order: what each takes, what it is for, and where its code is.
+"""The eleven stages of the line, in order, and what retraining has beside them: inputs, purpose, where the code is.
 
 One word names a stage everywhere: the library package, the component folder, the test folder, the command, the pipeline
 task and the MLflow tag. A stage's package holds `config.py` with `<Stage>Config` and `stage.py` with `run`; both are
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from hazardline.code_digest import code_digest
 from hazardline.documents import Document
 from hazardline.errors import UserError
+from hazardline.files import digest_json
 from hazardline.progress import Reporter
 
 
@@ -46,6 +47,8 @@ class Stage:
     """False for a stage whose work is an effect outside of its output folder: it runs every time."""
     uses_ray: bool = False
     """Whether its work is done in a Ray cluster of its own, where one is configured (`hazardline.rayjob`)."""
+    does: str | None = None
+    """Another stage whose work it does as a part of its own, and on whose code its outputs depend."""
 
     def config_class(self) -> type[Document]:
         """The document of the stage's recipe section."""
@@ -60,7 +63,8 @@ class Stage:
 
     def code_digest(self) -> str:
         """Digest of the code that the stage's outputs depend on."""
-        return code_digest(self.name)
+        own = code_digest(self.name)
+        return own if self.does is None else digest_json([own, code_digest(self.does)])
 
 
 STAGES: tuple[Stage, ...] = (
@@ -126,6 +130,21 @@ STAGES: tuple[Stage, ...] = (
     ),
 )
 
+RETRAINING: tuple[Stage, ...] = (
+    Stage(
+        name="newdata",
+        description="Decide whether what came in since the champion was trained is worth a training.",
+        inputs=("ingest", "champion"),
+    ),
+    Stage(
+        name="reevaluate",
+        description="Evaluate the champion on today's test set.",
+        inputs=("ingest", "split", "synthesize", "champion"),
+        does="evaluate",
+    ),
+)
+"""What a scheduled run has beside the line."""
+
 
 def stage_named(name: str) -> Stage:
     """The stage of a name.
@@ -133,7 +152,7 @@ def stage_named(name: str) -> Stage:
     Raises:
         UserError: there is no such stage.
     """
-    for stage in STAGES:
+    for stage in (*STAGES, *RETRAINING):
         if stage.name == name:
             return stage
     raise UserError(f"no stage is named {name!r}; the stages are {', '.join(stage.name for stage in STAGES)}")

@@ -10,7 +10,7 @@ import yaml
 from hazardline.environment import RAYJOB
 from hazardline.errors import UserError
 from hazardline.rayjob.config import RayJobConfig
-from hazardline.stages import STAGES
+from hazardline.stages import RETRAINING, STAGES
 from tests.pipelines.cluster import REGISTRY, compiled, made_up_digests, parsed, tasks_of
 
 from components.cluster import RESOURCES_PATH, ClusterResources, SecretFiles, read_resources, size_bytes
@@ -142,7 +142,7 @@ def test_training_is_told_of_its_rayjob(containers: dict[str, Any], table: Clust
 
 
 def test_the_table_is_of_the_stages_and_of_locked_images(table: ClusterResources) -> None:
-    assert set(table.tasks) == {stage.name for stage in STAGES}
+    assert set(table.tasks) == {stage.name for stage in (*STAGES, *RETRAINING)} | {"conclude", "notify", "recall"}
     assert table.image_names() <= set(read_lock().images)
 
 

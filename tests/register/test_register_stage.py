@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from hazardline.errors import UserError
 from hazardline.files import sha256_file
 from hazardline.gate.document import CHAMPION_NAME, ChampionNote, Decision
 from hazardline.progress import SilentReporter
+from hazardline.register.approval import approve
 from hazardline.register.champion import fetch_champion
 from hazardline.register.config import RegisterConfig
+from hazardline.register.ledger import LostRaceError
 from hazardline.register.promote import history, promote, rollback
 from hazardline.register.stage import REGISTRATION_NAME, Registration, run
 from hazardline.tracking import connect
@@ -111,8 +114,61 @@ def test_the_same_candidate_again_is_the_same_version(line: Line, tmp_path: Path
 def test_manual_approval_waits_for_a_person(line: Line, tmp_path: Path) -> None:
     found = register(line.config(approval="manual"), line.candidate("one"), tmp_path)
     assert (found.outcome, found.promoted) == ("waits_for_approval", False)
-    assert promote("m", found.version, why="looked at the report", who="ann").champion == 1
-    assert history("m")[0].decision_digest is not None
+    assert found.aliases == ("candidate", "waiting")
+    with pytest.raises(UserError, match="waits for approval; look at it"):
+        promote("m", found.version, why="please")
+    assert approve("m", None, why="looked at the report", by="ann").champion == 1
+    (entry,) = history("m")
+    assert (entry.approved_by, entry.why) == ("ann", "looked at the report") and "@" in entry.who
+    assert entry.decision_digest is not None
+    with pytest.raises(UserError, match="no version waits for approval"):
+        approve("m", None, why="again", by="bob")
+    assert register(line.config(approval="manual"), line.candidate("again"), tmp_path).version == 2
+    assert connect().get_model_version("m", "1").tags["hazardline.approval"] == "approved by ann"
+
+
+def test_what_waits_is_promoted_by_a_person_alone(line: Line, tmp_path: Path) -> None:
+    inputs = line.candidate("one")
+    register(line.config(approval="manual"), inputs, tmp_path)
+    again = register(line.config(), inputs, tmp_path)
+    assert (again.version, again.outcome) == (1, "waits_for_approval"), "the recipe has become automatic since"
+    with pytest.raises(UserError, match="does not wait"):
+        approve("m", register(line.config(), line.candidate("two"), tmp_path).version, why="x", by="ann")
+
+
+def test_an_approval_that_came_too_late_changes_nothing(line: Line, tmp_path: Path) -> None:
+    register(line.config(approval="manual"), line.candidate("one"), tmp_path)
+    register(line.config(), line.candidate("two"), tmp_path)
+    with pytest.raises(LostRaceError, match="run the gate again"):
+        approve("m", 1, why="late", by="ann")
+    assert [entry.to_version for entry in history("m")] == [2]
+    assert connect().get_model_version("m", "1").tags["hazardline.approval"] == "waiting"
+
+
+def test_an_approval_that_was_killed_is_completed(line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = line.candidate("one")
+    register(line.config(approval="manual"), inputs, tmp_path)
+
+    def die(client: MlflowClient, name: str, version: str, key: str, value: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(MlflowClient, "set_model_version_tag", die)
+        approve("m", None, why="good", by="ann")
+    assert register(line.config(approval="manual"), inputs, tmp_path).outcome == "already_champion"
+    assert approve("m", None, why="good", by="ann").entry is None
+    assert len(history("m")) == 1 and "waiting" not in connect().get_registered_model("m").aliases
+
+
+def test_a_version_names_the_data_set_that_it_was_trained_on(line: Line, tmp_path: Path) -> None:
+    report = {name: 0 for name in ("num_clips", "num_quarantined")} | {"total_s": 0.0, "dataset_digest": "d" * 64}
+    counts: dict[str, Any] = {
+        name: {} for name in ("by_label", "by_source", "labels_by_source", "by_scenario", "by_reason")
+    }
+    decoder = {"decoder": {"backend": "pyav", "reason": "x"}, "sources": []}
+    (line.root / "ingest.json").write_text(json.dumps({**report, **counts, **decoder}))
+    found = register(line.config(), line.candidate("one"), tmp_path)
+    assert connect().get_model_version("m", str(found.version)).tags["hazardline.dataset_digest"] == "d" * 64
 
 
 def test_a_line_that_runs_again_does_not_undo_a_rollback(line: Line, tmp_path: Path) -> None:

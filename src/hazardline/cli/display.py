@@ -20,6 +20,7 @@ STATES = {
     "running": "[cyan]running[/]",
     "made": "[green]made[/]",
     "reused": "[green]reused[/]",
+    "done": "[green]done[/]",
     "failed": "[red]failed[/]",
 }
 
@@ -90,7 +91,7 @@ class ProgressDisplay:
         self._started_at.pop(stage, None)
         record = event.get("record")
         seconds = f"{record['wall_s']:.1f} s" if record else ""
-        changes: dict[str, Any] = {"total": 1, "completed": 1} if record else {}
+        changes: dict[str, Any] = {"total": 1, "completed": 1} if state != "failed" else {}
         self._progress.update(row, state=STATES[state], phase="", count="", seconds=seconds, **changes)
         if not self._is_live and record:
             self._say(stage, f"{state} in {seconds}, peak {record['peak_rss_mb']:.0f} MB")

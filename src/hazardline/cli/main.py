@@ -25,7 +25,7 @@ from hazardline.cli.layout_command import write_layout
 from hazardline.cli.newdata_command import decide_on_new_data
 from hazardline.cli.options import InputOption, OutOption, RecipeOption
 from hazardline.errors import UserError
-from hazardline.stage_runner import USER_ERROR_STATUS
+from hazardline.stage_events import USER_ERROR_STATUS
 from hazardline.stages import STAGES, Stage
 
 app = typer.Typer(

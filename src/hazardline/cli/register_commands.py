@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from hazardline.cli.options import InputOption, OutOption, RecipeOption
+from hazardline.errors import UserError
 
 app = typer.Typer()
 ModelOption = Annotated[str, typer.Option("--model", help="Name of the registered model.")]
@@ -29,22 +30,32 @@ def show_history(model: ModelOption = "crashchat-pocket") -> None:
 
     for entry in history(model):
         before = "no champion" if entry.from_version is None else f"version {entry.from_version}"
+        approved = f" (approved by {entry.approved_by})" if entry.approved_by is not None else ""
         typer.echo(
             f"{entry.sequence:>4}  {entry.when}  {entry.action:<8}  {before} -> version {entry.to_version}  "
-            f"{entry.who}: {entry.why}"
+            f"{entry.who}: {entry.why}{approved}"
         )
 
 
 @app.command("promote")
 def promote_version(
-    version: Annotated[int, typer.Argument(help="The version to make champion.")],
     why: WhyOption,
+    version: Annotated[
+        int | None, typer.Argument(help="The version to make champion (with --approve: default the one that waits).")
+    ] = None,
     model: ModelOption = "crashchat-pocket",
+    is_approval: Annotated[bool, typer.Option("--approve", help="Approve a version that waits for that.")] = False,
+    by: Annotated[str | None, typer.Option(help="With --approve: who approves (default: user and host).")] = None,
 ) -> None:
-    """Make a version champion that passed its gate and waits for approval."""
+    """Make a version champion that passed its gate; with --approve one that waits for a person."""
+    from hazardline.register.approval import approve
     from hazardline.register.promote import promote
 
-    change = promote(model, version, why)
+    if by is not None and not is_approval:
+        raise UserError("--by says who approves: give --approve as well")
+    if version is None and not is_approval:
+        raise UserError("give the version to promote, or --approve for the one that waits")
+    change = approve(model, version, why, by) if is_approval or version is None else promote(model, version, why)
     typer.echo(f"{change.model_name}: version {change.champion} is champion, previous: {change.previous or 'none'}")
 
 

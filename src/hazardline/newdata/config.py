@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hazardline.datasets.document import DatasetName
 from hazardline.documents import Document
 
 DriftName = Literal[
@@ -79,3 +80,11 @@ class TriggerConfig(Document):
                 f"{len(DRIFT_NAMES)} tests after Holm's correction; give at least {needed}"
             )
         return self
+
+
+class NewdataConfig(Document):
+    """What the stage is told; it comes out of the recipe's section `retrain`."""
+
+    dataset: DatasetName
+    """Name under which versions of the data set follow one another."""
+    trigger: TriggerConfig = TriggerConfig()

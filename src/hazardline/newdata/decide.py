@@ -22,6 +22,8 @@ def decide(
     today: Path,
     config: TriggerConfig,
     embeddings: Embeddings | None = None,
+    trained: str | None = None,
+    unknown_reference: str | None = None,
 ) -> Trigger:
     """Compare today's dataset version with the one that was trained on last.
 
@@ -32,6 +34,8 @@ def decide(
         today: output folder of ingest.
         config: the policy.
         embeddings: a vision encoder's vectors of both versions, to be compared as well.
+        trained: what became of a training on today's version; None where there was none, or it is to go on.
+        unknown_reference: why `reference` is None, though a model was trained on one.
 
     Raises:
         UserError: a table or file is missing, damaged, of another version, or lacks a clip.
@@ -47,7 +51,7 @@ def decide(
         version_reference = None if reference is None else comparison.version("reference")
         clips = None if reference is None else _sample(comparison, reference, today, config, embeddings)
     drift: tuple[DriftRow, ...] | None = None if clips is None else measure(clips, config)
-    retrain, reasons = judge(counts, num_new_crashes, new_digest, drift, config)
+    retrain, reasons = judge(counts, num_new_crashes, new_digest, drift, config, trained, unknown_reference)
     num_new = counts["new"].num_clips + counts["changed"].num_clips
     num_known = 0 if version_reference is None else version_reference.num_clips
     return Trigger(

@@ -20,6 +20,7 @@ Kind = Literal["shares", "distribution", "distance", "classifier"]
 EffectName = Literal["total_variation", "ks_distance", "energy_coefficient", "auc"]
 ReasonKind = Literal[
     "first_training",
+    "unknown_reference",
     "nothing_new",
     "already_trained",
     "new_clips",

@@ -12,6 +12,8 @@ def judge(
     new_digest: str | None,
     drift: Sequence[DriftRow] | None,
     config: TriggerConfig,
+    trained: str | None = None,
+    unknown_reference: str | None = None,
 ) -> tuple[bool, tuple[Reason, ...]]:
     """Whether to train again, and what every rule says.
 
@@ -21,6 +23,8 @@ def judge(
         new_digest: of what is new; None where nothing is.
         drift: what was measured; None where there is no reference yet.
         config: the policy.
+        trained: what became of a training on today's version; None where there was none, or it is to go on.
+        unknown_reference: why there is no reference, though a model was trained on one.
     """
     if new_digest is None:
         removed = counts["removed"].num_clips
@@ -29,6 +33,10 @@ def judge(
     if new_digest in config.already_trained:
         sentence = f"a training ran already on what is new (digest {new_digest[:12]})"
         return False, (Reason(kind="already_trained", retrain=False, sentence=sentence),)
+    if trained is not None:
+        return False, (Reason(kind="already_trained", retrain=False, sentence=trained),)
+    if unknown_reference is not None:
+        return True, (Reason(kind="unknown_reference", retrain=True, sentence=unknown_reference),)
     num_new = counts["new"].num_clips + counts["changed"].num_clips
     if drift is None:
         sentence = f"no version was trained on yet; today's has {num_new} clips"

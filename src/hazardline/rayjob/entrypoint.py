@@ -26,7 +26,8 @@ from hazardline.rayjob.request import (
     StageResult,
     open_exchange,
 )
-from hazardline.stage_runner import USER_ERROR_STATUS, make_or_reuse
+from hazardline.stage_events import USER_ERROR_STATUS
+from hazardline.stage_runner import make_or_reuse
 from hazardline.stages import stage_named
 from hazardline.store import StageRecord, Store
 

@@ -19,7 +19,7 @@ class RegisterConfig(Document):
     promote: bool = True
     """Whether a candidate that passed the gate becomes champion. False only records it."""
     approval: Literal["automatic", "manual"] = "automatic"
-    """`manual`: a candidate that passed waits until someone promotes it with the promote command."""
+    """`manual`: a candidate that passed waits until someone approves it (`hazardline register promote --approve`)."""
     base: BaseAddress = "pocket"
     """`pocket`, `pocket-image`, a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; the same in all stages."""
     recipe: str = ""

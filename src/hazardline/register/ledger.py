@@ -45,6 +45,8 @@ class Entry(Document):
     when: str
     """UTC, ISO 8601, by the clock of the machine that wrote it."""
     why: str
+    approved_by: str | None = Field(default=None, exclude_if=lambda who: who is None)
+    """Who approved, where a version had to wait for that; the name is the approver's own word."""
     decision_digest: str | None
     """Digest of the gate's decision on `to_version`."""
     nonce: str

@@ -3,17 +3,21 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import Field
+
 from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.evaluate.document import EVALUATION_NAME, Evaluation, Identity
 from hazardline.files import digest_json, sha256_bytes, sha256_file, sha256_tree
 from hazardline.gate.document import DECISION_NAME, Decision
+from hazardline.ingest.report import REPORT_NAME, IngestReport
 from hazardline.register.config import RegisterConfig
 from hazardline.register.promote import DECISION_TAG, GATE_TAG, SEEN_TAG, seen_text
 from hazardline.tables import ASSIGNMENT, QA, SCENES
 from hazardline.train.base import base_digest, base_folder
 
 KEY_TAG = "hazardline.key"
+DATASET_TAG = "hazardline.dataset_digest"
 _TABLES = (("ingest", SCENES), ("split", ASSIGNMENT), ("synthesize", QA))
 
 
@@ -23,6 +27,8 @@ class Lineage(Document):
     identity: Identity
     data_digest: str
     """Over the scenes, assignment and QA tables."""
+    dataset_digest: str | None = Field(default=None, exclude_if=lambda digest: digest is None)
+    """`content_digest` of the data set version that it was trained on; absent in lineages from before there was one."""
     recipe_digest: str | None
     """Of the recipe's text, where the line handed it over."""
     evaluation_digest: str
@@ -50,6 +56,8 @@ class Lineage(Document):
             "hazardline.policy_digest": self.policy_digest,
         }
         tags |= {f"hazardline.adapter.{name}": digest for name, digest in identity.adapters_digest.items()}
+        if self.dataset_digest is not None:
+            tags[DATASET_TAG] = self.dataset_digest
         if self.recipe_digest is not None:
             tags["hazardline.recipe_digest"] = self.recipe_digest
         return tags
@@ -77,6 +85,7 @@ def read_lineage(config: RegisterConfig, inputs: Mapping[str, Path]) -> tuple[Li
     lineage = Lineage(
         identity=evaluation.identity,
         data_digest=digest_json(tables),
+        dataset_digest=_dataset_digest(inputs["ingest"] / REPORT_NAME),
         recipe_digest=sha256_bytes(config.recipe.encode()) if config.recipe else None,
         evaluation_digest=evaluation.digest(),
         policy_name=decision.policy_name,
@@ -104,6 +113,10 @@ def _check(config: RegisterConfig, inputs: Mapping[str, Path], evaluation: Evalu
         raise UserError(
             f"register.base: {config.base!r} is not the base that was evaluated; give the same base as in evaluate.base"
         )
+
+
+def _dataset_digest(report: Path) -> str | None:
+    return IngestReport.read(report).dataset_digest if report.is_file() else None
 
 
 def _file_digest(path: Path) -> str:

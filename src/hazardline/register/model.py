@@ -9,6 +9,7 @@ The package of a version, below the artifacts of its MLflow run (through a serve
         evaluation/         evaluation.json, clip_scores.parquet, report.html
         training.json, recipe.yaml
         decisions/          one file a decision of the gate, named by its digest
+        records/            records of the stages that a release begins from, as the last run had them
 
 The base's weights are not copied: `base_digest` names them.
 """
@@ -28,13 +29,17 @@ from hazardline.gate.document import Decision
 from hazardline.register.config import RegisterConfig
 from hazardline.register.lineage import KEY_TAG, Lineage, decision_tags
 from hazardline.register.promote import CANDIDATE
+from hazardline.store import RECORD_NAME
 from hazardline.tables import CLIP_SCORES
 from hazardline.tracking import Run, clear_errors
 from hazardline.train.base import base_folder
 
 MANIFEST_NAME = "manifest.json"
 TRAINING_NAME = "training.json"
+RECIPE_NAME = "recipe.yaml"
 EVALUATION_FILES = (EVALUATION_NAME, CLIP_SCORES.file_name, "report.html")
+RELEASED_FROM = ("ingest", "synthesize", "train", "evaluate")
+"""Stages whose outputs export and device read."""
 _KEY_DIGITS = 16
 
 
@@ -44,7 +49,7 @@ class PackageManifest(Document):
     version: Literal["package@1"] = "package@1"
     lineage: Lineage
     files: dict[str, str]
-    """Path below the package to hex SHA-256. Decisions come later and are not listed."""
+    """Path below the package to hex SHA-256. Decisions and records come later and are not listed."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,8 @@ def pack(config: RegisterConfig, inputs: Mapping[str, Path], lineage: Lineage, f
         shutil.copyfile(path, folder / name)
     names = sorted(wanted.values())
     if config.recipe:
-        write_atomic(folder / "recipe.yaml", config.recipe.encode())
-        names.append("recipe.yaml")
+        write_atomic(folder / RECIPE_NAME, config.recipe.encode())
+        names.append(RECIPE_NAME)
     manifest = PackageManifest(lineage=lineage, files={name: sha256_file(folder / name) for name in names})
     manifest.write(folder / MANIFEST_NAME)
     return manifest
@@ -113,7 +118,12 @@ def register(
     if found is None:
         found = _create(client, run, config, inputs, lineage, decision)
     text = decision.model_dump_json(indent=2) + "\n"
-    Run(client, found.run_id).log_text(text, f"{_place(lineage)}/decisions/{decision.digest()}.json")
+    owner = Run(client, found.run_id)
+    owner.log_text(text, f"{_place(lineage)}/decisions/{decision.digest()}.json")
+    for stage in RELEASED_FROM:
+        record = inputs[stage].parent / RECORD_NAME
+        if record.is_file():  # by hand there is no store, and no release either
+            owner.log_text(record.read_text(encoding="utf-8"), record_path(_place(lineage), stage))
     with clear_errors():
         for name, value in decision_tags(decision).items():
             client.set_model_version_tag(config.model_name, str(found.version), name, value)
@@ -133,6 +143,11 @@ def artifacts_of(version: Any) -> tuple[str, str]:
             f"{version.name} version {version.version}: was not made by the register stage ({version.source})"
         )
     return run_id, place
+
+
+def record_path(place: str, stage: str) -> str:
+    """Where the record of a stage's output lies in a package."""
+    return f"{place}/records/{stage}.json"
 
 
 def _place(lineage: Lineage) -> str:

@@ -1,7 +1,8 @@
 """Who is champion: promotion and rollback, one at a time, each with an entry in the promotion log.
 
 Aliases of the registered model: `candidate` is the version registered last, `champion` the one in use, `previous` the
-one that a rollback leads to. MLflow's stages are deprecated and not used.
+one that a rollback leads to, `waiting` the one that a person is asked about (`approval`). MLflow's stages are
+deprecated and not used.
 
 A promotion is valid against one champion: the one that the gate compared the candidate with. Order of work:
 
@@ -46,6 +47,10 @@ GATE_TAG = "hazardline.gate"
 SEEN_TAG = "hazardline.champion_seen"
 """The champion's version that the gate compared with, or `none`."""
 DECISION_TAG = "hazardline.decision_digest"
+APPROVAL_TAG = "hazardline.approval"
+"""`waiting`, or who approved; absent where nobody need be asked."""
+WAITS = "waiting"
+"""Value of that tag, and the alias of the version that was put up last."""
 _NO_VERSION = "none"
 _POLL_S = 0.1
 
@@ -61,7 +66,14 @@ class Change:
     """None where the version was champion already and nothing was done."""
 
 
-def promote(model_name: str, version: int, why: str, who: str | None = None, settle_s: float = SETTLE_S) -> Change:
+def promote(
+    model_name: str,
+    version: int,
+    why: str,
+    who: str | None = None,
+    settle_s: float = SETTLE_S,
+    approved_by: str | None = None,
+) -> Change:
     """Make a version champion, if the gate let it pass and the champion is still the one that the gate saw.
 
     Args:
@@ -70,10 +82,11 @@ def promote(model_name: str, version: int, why: str, who: str | None = None, set
         why: for the log.
         who: for the log; by default user and host.
         settle_s: how long to wait for a promotion in progress elsewhere.
+        approved_by: the person who approved a version that waits for that; for the log.
 
     Raises:
         LostRaceError: the champion is another one by now; nothing was changed.
-        UserError: no such version, its gate is closed, or the log was altered.
+        UserError: no such version, its gate is closed, it waits for approval, or the log was altered.
     """
     with _at_work(model_name) as (client, ledger):
         target = _version(client, model_name, version)
@@ -88,13 +101,18 @@ def promote(model_name: str, version: int, why: str, who: str | None = None, set
         last = entries[-1] if entries else None
         if last and (last.action, last.from_version, last.to_version) == ("promote", champion, version):
             return _follow(client, ledger, entries)
+        if target.tags.get(APPROVAL_TAG) == WAITS and approved_by is None:
+            raise UserError(
+                f"{model_name} version {version}: waits for approval; look at it, then promote it with "
+                f"`hazardline register promote --approve {version} --model {model_name} --why ...`"
+            )
         seen = version_seen(target.tags)
         if champion != seen:
             raise LostRaceError(
                 f"{model_name}: version {version} passed its gate against {champion_words(seen)}, but now "
                 f"{champion_words(champion)} is in place; run the gate again against it"
             )
-        entry = _entry(model_name, "promote", champion, target, entries, who, why)
+        entry = _entry(model_name, "promote", champion, target, entries, who, why, approved_by)
         return _follow(client, ledger, ledger.append(entry, target.source, target.run_id))
 
 
@@ -216,6 +234,7 @@ def _entry(
     entries: list[Entry],
     who: str | None,
     why: str,
+    approved_by: str | None = None,
 ) -> Entry:
     return Entry(
         model_name=model_name,
@@ -223,16 +242,18 @@ def _entry(
         action=action,
         from_version=champion,
         to_version=int(target.version),
-        who=who or _operator(),
+        who=who or operator(),
         when=datetime.now(UTC).isoformat(timespec="milliseconds"),
         why=why,
+        approved_by=approved_by,
         decision_digest=target.tags.get(DECISION_TAG),
         nonce=uuid.uuid4().hex,
         previous_digest=head_digest(entries),
     )
 
 
-def _operator() -> str:
+def operator() -> str:
+    """Who runs this: user and host."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a numeric user without a name, as in containers

@@ -7,11 +7,21 @@ from typing import Any, Literal
 from hazardline.documents import Document
 from hazardline.evaluate.document import EVALUATION_NAME, Evaluation
 from hazardline.progress import Reporter
+from hazardline.register.approval import is_waiting, put_up
 from hazardline.register.config import RegisterConfig
 from hazardline.register.ledger import LostRaceError, was_rolled_back
 from hazardline.register.lineage import read_lineage
 from hazardline.register.model import ModelVersion, register
-from hazardline.register.promote import CANDIDATE, CHAMPION, PREVIOUS, alias_version, champion_words, history, promote
+from hazardline.register.promote import (
+    CANDIDATE,
+    CHAMPION,
+    PREVIOUS,
+    WAITS,
+    alias_version,
+    champion_words,
+    history,
+    promote,
+)
 from hazardline.tracking import connect, file_lock, mlflow_home, open_run, public_uri, tracking_uri
 
 REGISTRATION_NAME = "registration.json"
@@ -74,7 +84,7 @@ def run(config: RegisterConfig, inputs: Mapping[str, Path], out: Path, reporter:
         is_new=found.is_new,
         aliases=tuple(
             alias
-            for alias in (CANDIDATE, CHAMPION, PREVIOUS)
+            for alias in (CANDIDATE, CHAMPION, PREVIOUS, WAITS)
             if alias_version(client, found.name, alias) == found.version
         ),
         promoted=outcome in ("promoted", "already_champion"),
@@ -92,10 +102,11 @@ def _promote(config: RegisterConfig, found: ModelVersion, is_gate_open: bool, po
         return "gate_closed", f"not promoted: the gate is closed ({policy}); the reasons are in decision.json"
     if not config.promote:
         return "promotion_not_asked", "not promoted: the recipe only registers (register.promote is false)"
-    if config.approval == "manual" and not _is_champion(found):
-        return "waits_for_approval", "not promoted: waits for approval (register.approval is manual)"
     if was_rolled_back(history(found.name), found.version):
         return "was_rolled_back", "not promoted: it was champion and was rolled back; only a person puts it back"
+    if not _is_champion(found) and (config.approval == "manual" or is_waiting(found.name, found.version)):
+        put_up(found.name, found.version)
+        return "waits_for_approval", f"not promoted: version {found.version} waits for approval"
     try:
         change = promote(found.name, found.version, why=f"passed {policy}")
     except LostRaceError as error:
