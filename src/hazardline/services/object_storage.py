@@ -142,8 +142,19 @@ class ObjectStorage:
                     place = {"LocationConstraint": self._settings.s3_region}
                     is_nameless = self._settings.s3_region == _NAMELESS_REGION
                     client.create_bucket(Bucket=bucket, **({} if is_nameless else {"CreateBucketConfiguration": place}))
-                if purpose == "releases" and self.ceph:
+                if purpose == "releases" and self.ceph and not _has_policy(client, bucket):
                     client.put_bucket_policy(Bucket=bucket, Policy=_readable_by_all(bucket))
+
+
+def _has_policy(client: Any, bucket: str) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        return bool(client.get_bucket_policy(Bucket=bucket)["Policy"])
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "NoSuchBucketPolicy":
+            raise
+        return False
 
 
 def _readable_by_all(bucket: str) -> str:
