@@ -29,10 +29,10 @@ RUN /opt/venv/bin/pip install --no-deps --no-build-isolation --no-index .
 RUN /opt/sbom/bin/cyclonedx-py environment --output-reproducible --output-file /sbom.json /opt/venv/bin/python
 
 FROM ${BASE_IMAGE}
-# Triton compiles the launcher of each GPU kernel (FlexAttention) when it is first used: it needs a C compiler and
+# torch.compile and Triton (FlexAttention) compile kernels when they are first used: they need a C++ compiler and
 # Python's headers at run time. Older KubeRay asks after Ray's health with wget (kuberay issue 2063).
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev libpython3.11-dev wget \
+    && apt-get install --yes --no-install-recommends g++ libpython3.11-dev wget \
     && rm -rf /var/lib/apt/lists/*
 RUN groupadd --gid 10001 hazardline \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/hazardline --shell /usr/sbin/nologin hazardline \

@@ -3,6 +3,7 @@
 A folder of the user's keeps the daemon's data from run to run: a build that has not changed takes seconds then.
 """
 
+import fcntl
 import os
 import shutil
 import signal
@@ -73,7 +74,8 @@ def daemon(folder: Path) -> Iterator[Daemon]:
     running = Path(tempfile.mkdtemp(prefix="hzl-docker-"))  # a socket's path may not be long
     command = ["dockerd", "--log-level", "warn", "--data-root", folder / "data", "--exec-root", running / "exec"]
     command += ["--pidfile", running / "pid", "--host", f"unix://{running / 'socket'}"]
-    with (folder / "dockerd.log").open("w") as log:
+    with (folder / "lock").open("w") as lock, (folder / "dockerd.log").open("w") as log:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may be dealt out to several processes, and a folder has one daemon
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             found = Daemon(running / "socket")
@@ -87,7 +89,10 @@ def daemon(folder: Path) -> Iterator[Daemon]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
-            shutil.rmtree(running, ignore_errors=True)
+            for mounted in (line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()):
+                if Path(mounted).is_relative_to(running):  # the network of containers in this machine's own
+                    subprocess.run(["umount", mounted], check=True)
+            shutil.rmtree(running)
 
 
 def make_base(docker: Daemon, work: Path) -> str:

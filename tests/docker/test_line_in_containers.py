@@ -1,14 +1,18 @@
 """The line through KFP's Docker runner, against servers; and what a container that fails comes to."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from hazardline.stages import STAGES
-from tests.docker.checkout import RECIPE, USER, Line, new_home, run_pipelines
+from tests.docker.checkout import RECIPE, ROOT, USER, Line, new_home, run_pipelines
 from tests.docker.daemon import Daemon
 
 MODEL = "crashchat-pocket-smoke"
@@ -98,3 +102,27 @@ def test_a_container_that_never_begins_fails_the_run(docker: Daemon, name: str, 
     derive(docker, name, f"ENTRYPOINT {BEFORE_IT_BEGINS[name]}\n", tmp_path)
     ended, said = run(docker, name, tmp_path)
     assert ended == 1 and "simulate failed: it was ended before it began; see the log" in said
+
+
+def test_a_run_that_is_told_to_end_takes_its_container_along(docker: Daemon, tmp_path: Path) -> None:
+    derive(docker, "sleeps", 'ENTRYPOINT ["sleep", "600"]\n', tmp_path)
+    home = new_home(tmp_path / "home")
+    environment = {
+        **os.environ,
+        **docker.environment,
+        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+        "HAZARDLINE_HOME": str(home),
+    }
+    command = [sys.executable, "-m", "pipelines", "run", str(RECIPE), "--runner", "docker", "--image", "sleeps"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        give_up_at = time.monotonic() + 120
+        while not docker.ask("ps", "--quiet"):
+            assert run.poll() is None and time.monotonic() < give_up_at
+            time.sleep(0.2)
+        run.terminate()
+        assert run.wait(timeout=60) == 128 + 15
+    while docker.ask("ps", "--all", "--quiet"):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.2)
