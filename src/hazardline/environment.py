@@ -17,8 +17,6 @@ DATASETS = "HAZARDLINE_DATASETS"
 """Folder of data set versions and of clips that lie nowhere else (default `datasets` below the home)."""
 SERVICES = "HAZARDLINE_SERVICES"
 """Folder of the shared services of this machine (default `services` below the home)."""
-STORE_MIRROR = "HAZARDLINE_STORE_MIRROR"
-"""`s3://bucket/prefix` through which the store, clips and data set versions reach other machines (default: none)."""
 REPOSITORY = "HAZARDLINE_REPOSITORY"
 """Where releases go whose recipe names no destination: a folder or `s3://bucket/prefix` (default `repository` below the
 home)."""

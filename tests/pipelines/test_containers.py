@@ -17,7 +17,7 @@ from hazardline.recipe import Recipe, load_recipe
 from pipelines import local_run
 from pipelines.containers import RUN_LABEL, Containers
 from pipelines.fine_tune import arguments_of, pipeline_for
-from pipelines.local_run import Outcome, RunFolder, new_run_folder, run_locally
+from pipelines.local_run import Outcome, RunFolder, Work, line_of, new_run_folder, run_locally
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "crashchat_pocket_smoke.yaml"
 USER = 10001
@@ -144,14 +144,14 @@ def outcome_of(
 ) -> Outcome:
     """How a run ends whose stages say this, and of which KFP says that it succeeded, or this error."""
 
-    def pretend(recipe: Recipe, folder: RunFolder, *more: Any) -> None:
+    def pretend(work: Work, folder: RunFolder, *more: Any) -> None:
         folder.events.write_text("".join(json.dumps({"time": 0.0, **event}) + "\n" for event in said))
         if error is not None:
             raise RuntimeError(error)
 
     monkeypatch.setattr(local_run, "_run_pipeline", pretend)
     with (home / "console").open("w") as console:
-        return run_locally(recipe, new_run_folder(recipe, RECIPE), Console(file=console))
+        return run_locally(line_of(recipe), new_run_folder(recipe, RECIPE), Console(file=console))
 
 
 def test_a_container_that_died_unseen_fails_the_run(
@@ -195,7 +195,7 @@ def test_what_a_stage_says_of_its_failure_stands(recipe: Recipe, home: Path, mon
 
 def test_processes_are_still_what_a_run_takes(recipe: Recipe, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(local_run, "_run_pipeline", lambda recipe, folder, runner, place: seen.append(runner))
+    monkeypatch.setattr(local_run, "_run_pipeline", lambda work, folder, runner: seen.append(runner))
     with (home / "console").open("w") as console:
-        run_locally(recipe, new_run_folder(recipe, RECIPE), Console(file=console))
+        run_locally(line_of(recipe), new_run_folder(recipe, RECIPE), Console(file=console))
     assert isinstance(seen[0], local.SubprocessRunner)
