@@ -27,7 +27,7 @@ def die(*arguments):
 
 runner.make_or_reuse = die
 """
-"""Becomes `sitecustomize.py`, which Python imports when it starts."""
+"""A module that Python imports when it starts, by a `.pth` file: Debian has a `sitecustomize.py` of its own."""
 BROKEN = {
     "exits": ("import sys; sys.exit(7)", 1, r"simulate failed:"),
     "raises": ("raise ValueError('a defect')", 1, r"simulate failed: ValueError: a defect"),
@@ -91,8 +91,9 @@ def derive(docker: Daemon, image: str, dockerfile: str, folder: Path) -> None:
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_container_that_fails_fails_the_run(docker: Daemon, name: str, tmp_path: Path) -> None:
     how, status, message = BROKEN[name]
-    (tmp_path / "sitecustomize.py").write_text(DIES.format(how=how))
-    derive(docker, name, "COPY sitecustomize.py /opt/venv/lib/python3.11/site-packages/\n", tmp_path)
+    (tmp_path / "dies.py").write_text(DIES.format(how=how))
+    (tmp_path / "dies.pth").write_text("import dies\n")
+    derive(docker, name, "COPY dies.py dies.pth /opt/venv/lib/python3.11/site-packages/\n", tmp_path)
     ended, said = run(docker, name, tmp_path)
     assert ended == status and re.search(message, said), said
 
