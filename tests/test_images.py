@@ -20,7 +20,7 @@ from components.images import PIPELINE
 
 LOCKS = sorted(FOLDER.glob("*.lock.txt"))
 PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;]+)")
-COMPILERS = re.compile(r"\b(gcc|g\+\+|build-essential|cmake|make)\b")
+COMPILERS = re.compile(r"(?<!\S)(gcc|g\+\+|build-essential|cmake|make)(?!\S)")
 TRAINING = {"torch", "transformers", "peft", "mlflow", "pyarrow", "ray", "kfp", "onnx", "panda3d", "nvidia-cublas"}
 ONLY_FOR_THE_CHAMPION = {"mlflow", "requests", "sqlalchemy"}
 """What `stage_runner` imports when a gate asks for the champion: no other stage does."""
