@@ -24,6 +24,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         done = run_pipelines(running, "images", "build", "--base-image", base, "--docker", CLIENT,
                          *(word for name in BUILT for word in ("--image", name)))  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+        running.ask("image", "prune", "--force")  # images of former checkouts
         yield running
 
 

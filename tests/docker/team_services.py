@@ -4,6 +4,7 @@ Those of a file of environment variables, such as the one that `make services` w
 with its artifacts in a mock of S3 (moto).
 """
 
+import json
 import os
 import shlex
 import socket
@@ -25,6 +26,13 @@ from tests.s3_service import s3_service
 VARIABLE = "HAZARDLINE_TEST_SERVICES"
 START_TIMEOUT_S = 120
 ARTIFACTS, RELEASES = "artifacts", "releases"
+ANYBODY_READS = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{RELEASES}/*"}
+    ],
+}
+"""Devices fetch releases without credentials."""
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
 
 
@@ -68,6 +76,7 @@ def team_services(folder: Path) -> Iterator[Services]:
         found = Services(variables, f"s3://{RELEASES}/line")
         for bucket in (ARTIFACTS, RELEASES):
             found.s3().create_bucket(Bucket=bucket)
+        found.s3().put_bucket_policy(Bucket=RELEASES, Policy=json.dumps(ANYBODY_READS))
         with mlflow_server(folder, variables) as uri:
             yield Services({**variables, "MLFLOW_TRACKING_URI": uri}, found.destination)
 

@@ -106,7 +106,7 @@ def test_a_container_that_never_begins_fails_the_run(docker: Daemon, name: str, 
 
 
 def test_a_run_that_is_told_to_end_takes_its_container_along(docker: Daemon, tmp_path: Path) -> None:
-    derive(docker, "sleeps", 'ENTRYPOINT ["sleep", "600"]\n', tmp_path)
+    derive(docker, "sleeps", 'ENTRYPOINT ["sh", "-c", "sleep 600"]\n', tmp_path)
     home = new_home(tmp_path / "home")
     environment = {
         **os.environ,
