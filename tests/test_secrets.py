@@ -45,6 +45,7 @@ CANARIES = {
             "HAZARDLINE_KFP_COOKIES",
             "HAZARDLINE_LABEL_STUDIO_KEY",
             "HAZARDLINE_WEBHOOK_SECRET",
+            "HAZARDLINE_MLFLOW_WEBHOOK_SECRET",
         ]
     )
 }
