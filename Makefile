@@ -89,8 +89,9 @@ pocket-image-base: $(STAMP) ## The same for the pocket image base (about an hour
 	@$(BIN)/python -m hazardline.pocket --media image
 
 bench: $(STAMP) ## Run the benchmarks (about two hours, added up; installs two peers of several GB each into .bench).
-	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
-	@$(BIN)/python -m benchmarks.training
+	@set -e; for name in simulate decode neighbours rows training; do echo "$$name"; $(BIN)/python -m benchmarks.$$name; done
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	  $(BIN)/python -m benchmarks.newdata --clips 1000000 --folder "$$folder"
 
 clean: ## Remove what runs left behind: store, runs, MLflow database, demo keys, device slots, tool caches. Not services.
 	@test ! -d "$(HOME_FOLDER)" || find "$(HOME_FOLDER)" -mindepth 1 -maxdepth 1 ! -name services -exec rm -rf {} +

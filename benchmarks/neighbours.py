@@ -1,6 +1,6 @@
 """Near duplicates: how many planted copies are found, how many other clips are taken for copies, and what scale costs.
 
-`python benchmarks/neighbours.py --media FOLDER` writes `benchmarks/results/neighbours.json`. Copies of every kind of
+`python -m benchmarks.neighbours --media FOLDER` writes `benchmarks/results/neighbours.json`. Copies of every kind of
 `benchmarks.planted.copies` are planted from simulated clips and from pieces of 5 s of the videos in a folder. Pieces of
 one recording show the same place and share their recording, so a match among them is no false one; nor is one of a
 crash with its near-miss twin. The peer is the method before: five pHashes at fixed shares of a clip.
@@ -18,17 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.planted.copies import read_clip  # noqa: E402
-from benchmarks.planted.measure import Base, Seen, by_kind, plant_all  # noqa: E402
-from hazardline import video  # noqa: E402
-from hazardline.files import write_json  # noqa: E402
-from hazardline.progress import SilentReporter  # noqa: E402
-from hazardline.simulate.config import SimulateConfig  # noqa: E402
-from hazardline.simulate.stage import run  # noqa: E402
-from hazardline.split.config import SplitConfig  # noqa: E402
+from benchmarks.planted.copies import read_clip
+from benchmarks.planted.measure import Base, Seen, by_kind, plant_all
+from hazardline import video
+from hazardline.files import write_json
+from hazardline.progress import SilentReporter
+from hazardline.simulate.config import SimulateConfig
+from hazardline.simulate.stage import run
+from hazardline.split.config import SplitConfig
 
 PIECE_S = 5.0
 MAX_WIDTH_PX = 480
@@ -73,8 +70,8 @@ def scale(num_clips: int, content: str) -> dict[str, Any]:
     """One case of `benchmarks.planted.scale`, in fresh processes."""
     with tempfile.TemporaryDirectory() as name:
         command = [sys.executable, "-m", "benchmarks.planted.scale", str(num_clips), content, name]
-        subprocess.run([*command, "write"], check=True, cwd=ROOT)  # noqa: S603 - our own interpreter and code
-        done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
+        subprocess.run([*command, "write"], check=True)  # noqa: S603 - our own interpreter and code
+        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 

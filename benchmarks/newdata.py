@@ -1,6 +1,6 @@
 """Time and memory of `hazardline newdata` over two versions of synthetic clips.
 
-    python -m benchmarks.newdata --clips 1000000 --folder /tmp/versions
+    python -m benchmarks.newdata --clips 1000000 --folder FOLDER
 
 Writes a reference of nine tenths of the clips and a version of all of them (0.6 GB for a million), each as one row
 group, as ingest does, then decides in a process of its own. Its peak is read from `/proc`: that of `getrusage` begins

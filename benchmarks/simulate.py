@@ -1,6 +1,6 @@
 """How fast the clip simulator is on this machine: clips a minute of the whole stage, and where the time goes.
 
-Run on a quiet machine: `python benchmarks/simulate.py` writes `benchmarks/results/simulate.json`. The stage is timed as
+Run on a quiet machine: `python -m benchmarks.simulate` writes `benchmarks/results/simulate.json`. The stage is timed as
 users run it (sampling, pairing and rejection included; the start of a worker taken off); the phases are timed
 in this process on the same scenes, in processor seconds.
 """

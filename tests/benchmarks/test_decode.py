@@ -4,17 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.decode import (
-    AS_IT_IS,
-    CAMERAS,
-    REPEATED,
-    looped,
-    make_case,
-    neighbours,
-    picked_by_pyav,
-    sought,
-    summary,
-)
+from benchmarks.decoding.cases import AS_IT_IS, REPEATED, looped, make_case
+from benchmarks.decoding.measure import CAMERAS, neighbours, summary
+from benchmarks.decoding.ways import picked_by_pyav, sought
 from hazardline import video
 from tests.video_files import moving_pictures, write_clip
 
