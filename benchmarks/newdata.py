@@ -3,8 +3,8 @@
     python -m benchmarks.newdata --clips 1000000 --folder FOLDER
 
 Writes a reference of nine tenths of the clips and a version of all of them (0.6 GB for a million), each as one row
-group, as ingest does, then decides in a process of its own. Its peak is read from `/proc`: that of `getrusage` begins
-with the memory of the process that started it.
+group; FOLDER keeps them for the next time, and without it they are temporary. Then decides in a process of its own,
+whose peak is read from `/proc`: that of `getrusage` begins with the memory of the process that started it.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +87,17 @@ def features(ids: list[str]) -> dict[str, Any]:
 
 
 def write(table: Table, folder: Path, columns: dict[str, Any]) -> None:
-    """Write one table as ingest does: one row group, its name in the metadata."""
+    """Write one table: its name in the metadata, all rows in one group, which is the most that a reader can meet."""
     arrays = {field.name: pa.array(columns[field.name], field.type) for field in table.schema}
     data = pa.table(arrays, schema=table.schema.with_metadata({"hazardline.table": table.name}))
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(data, folder / table.file_name, compression="zstd")
 
 
-def main() -> None:
-    """Write both versions where they are not there yet, decide, and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=100_000)
-    parser.add_argument("--folder", type=Path, required=True)
-    arguments = parser.parse_args()
-    sizes = {"reference": round(arguments.clips * (1 - _NEW_SHARE)), "today": arguments.clips}
-    folders = {name: arguments.folder / f"{name}-{size}" for name, size in sizes.items()}
+def measure(num_clips: int, root: Path) -> None:
+    """Write both versions below `root` where they are not there yet, decide, and print the figures."""
+    sizes = {"reference": round(num_clips * (1 - _NEW_SHARE)), "today": num_clips}
+    folders = {name: root / f"{name}-{size}" for name, size in sizes.items()}
     for name, folder in folders.items():
         if not (folder / FEATURES.file_name).exists():
             columns = scenes(sizes[name])
@@ -109,6 +106,16 @@ def main() -> None:
     command = [sys.executable, "-c", _MEASURE, str(folders["reference"]), str(folders["today"])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     print(json.dumps(json.loads(done.stdout)))
+
+
+def main() -> None:
+    """Measure in the folder that is given, or in a temporary one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, help="keeps both versions; else they are temporary")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="newdata-") as name:
+        measure(arguments.clips, arguments.folder or Path(name))
 
 
 if __name__ == "__main__":

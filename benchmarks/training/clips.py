@@ -99,12 +99,8 @@ def _write_video(path: Path, pictures: np.ndarray) -> None:
         stream = container.add_stream("libx264", rate=Fraction(RATE_HZ))
         stream.width = stream.height = FRAME_PX
         stream.pix_fmt = "yuv420p"
-        stream.options = {
-            "crf": "23",
-            "preset": "fast",
-            "threads": "1",
-            "x264-params": "mbtree=0",
-        }  # always the same bytes
+        # without mbtree x264 always writes the same bytes
+        stream.options = {"crf": "23", "preset": "fast", "threads": "1", "x264-params": "mbtree=0"}
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())

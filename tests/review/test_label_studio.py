@@ -24,7 +24,6 @@ from hazardline.review.label_studio import connected, pull, push
 from hazardline.review.media import MediaPlan
 from hazardline.review.project import read_project, read_tasks, write_project
 from hazardline.review.results import write_results
-from hazardline.review.sample_document import ReviewSample
 from tests.review.label_studio_server import KEY, Server, running
 from tests.review.reviewers import choice, mark, replaced, text
 
@@ -182,39 +181,41 @@ def _when_up(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
 def test_a_round_trip_through_the_real_server(
     real_url: str, sdk: Any, crash_inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Two reviewers, one of them through the API with corrections; both export formats say the same."""
-    write_project(crash_inputs, tmp_path / "project", 8, 0, MediaPlan("copy"))
-    sample, (_, tasks) = read_project(tmp_path / "project"), read_tasks(tmp_path / "project")
+    """Two reviewers, one of them with corrections; both export formats say the same."""
+    project, exported, flat = tmp_path / "project", tmp_path / "export.json", tmp_path / "flat.json"
+    write_project(crash_inputs, project, 8, 0, MediaPlan("copy"))
+    sample, (_, tasks) = read_project(project), read_tasks(project)
+    crash = next(task["data"]["clip_id"] for task in tasks if task["data"]["clip_id"].startswith("crash"))
     with connected(real_url) as client:
-        _review_on(client, real_url, tmp_path, sample, tasks)
-
-
-def _review_on(client: Any, real_url: str, tmp_path: Path, sample: ReviewSample, tasks: list[dict[str, Any]]) -> None:
-    pushed = push(tmp_path / "project", client, real_url, "round trip", num_reviewers=2)
-    assert pushed.num_created == len(tasks)
-    assert push(tmp_path / "project", client, real_url, "round trip").num_created == 0
-    second = client.users.create(email="second@example.org", username="second", first_name="", last_name="")
-    number = next(task["data"]["clip_id"] for task in tasks if task["data"]["clip_id"].startswith("crash"))
-    for task in client.tasks.list(project=pushed.project_id, fields="all"):
-        results = task.predictions[0]["result"] if isinstance(task.predictions[0], dict) else task.predictions[0].result
-        client.annotations.create(id=task.id, result=results, lead_time=20.0)
-        if task.data["clip_id"] == number:
-            wrong = (choice("cause_reasoning", "wrong"), text("cause_reasoning", "Ice on the road."))
-            results = replaced(results, mark("crash", 91, 150), *wrong)
-        client.annotations.create(id=task.id, result=results, lead_time=30.0, completed_by=second.id)
-    size = pull(client, real_url, "round trip", tmp_path / "export.json")
-    assert size == (tmp_path / "export.json").stat().st_size
-    found = collect(sample, [tmp_path / "export.json"], keep_names=True)
+        pushed = push(project, client, real_url, "round trip", num_reviewers=2)
+        assert pushed.num_created == len(tasks)
+        assert push(project, client, real_url, "round trip").num_created == 0
+        second_id = _review(client, pushed.project_id, crash)
+        assert pull(client, real_url, "round trip", exported) == exported.stat().st_size
+        flat.write_bytes(b"".join(client.projects.exports.download_sync(pushed.project_id, export_type="JSON_MIN")))
+    found = collect(sample, [exported], keep_names=True)
     assert (found.num_annotations, found.num_used, found.problems) == (2 * len(tasks), 2 * len(tasks), [])
     refused = [row for row in found.decisions if row.decision != "correct"]
     assert {(row.clip_id, row.task, row.reviewer) for row in refused} == {
-        (number, "cause_reasoning", f"user-{second.id}"),
-        (number, "crash_localization", f"user-{second.id}"),
+        (crash, "cause_reasoning", f"user-{second_id}"),
+        (crash, "crash_localization", f"user-{second_id}"),
     }
     assert {row.corrected_answer for row in refused} == {"Ice on the road.", "3.0 - 5.0 seconds"}
-    flat = b"".join(client.projects.exports.download_sync(pushed.project_id, export_type="JSON_MIN"))
-    (tmp_path / "flat.json").write_bytes(flat)
-    assert collect(sample, [tmp_path / "flat.json"], keep_names=True).decisions == found.decisions
-    review = write_results(sample, [tmp_path / "export.json"], tmp_path / "results", num_resamples=100)
+    assert collect(sample, [flat], keep_names=True).decisions == found.decisions
+    review = write_results(sample, [exported], tmp_path / "results", num_resamples=100)
     assert review.num_clips_reviewed == len(tasks) and len(review.reviewers) == 2
     assert json.loads((tmp_path / "results/review.json").read_text())["problems"] == {}
+
+
+def _review(client: Any, project_id: int, crash: str) -> int:
+    """Annotate every task twice: as shown, and by a second reviewer who corrects one crash; returns the second's id."""
+    second = client.users.create(email="second@example.org", username="second", first_name="", last_name="")
+    for task in client.tasks.list(project=project_id, fields="all"):
+        results = task.predictions[0]["result"] if isinstance(task.predictions[0], dict) else task.predictions[0].result
+        client.annotations.create(id=task.id, result=results, lead_time=20.0)
+        if task.data["clip_id"] == crash:
+            wrong = (choice("cause_reasoning", "wrong"), text("cause_reasoning", "Ice on the road."))
+            results = replaced(results, mark("crash", 91, 150), *wrong)
+        client.annotations.create(id=task.id, result=results, lead_time=30.0, completed_by=second.id)
+    found: int = second.id
+    return found

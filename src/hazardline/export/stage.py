@@ -11,13 +11,12 @@ from typing import Any
 
 from hazardline.device.bundle import verify_bundle
 from hazardline.device.manifest import BundleManifest, Prompts, Quantisation
-from hazardline.device.runtime import Bundle
 from hazardline.errors import UserError
 from hazardline.evaluate.document import EVALUATION_NAME, Evaluation
 from hazardline.evaluate.testset import Splits, read_splits
 from hazardline.export.config import ExportConfig
 from hazardline.export.document import PARITY_NAME, Parity
-from hazardline.export.golden import add_golden_clips, alternating
+from hazardline.export.golden import add_golden_clips
 from hazardline.export.quality import FloatSide, allowed_drops, check_quality
 from hazardline.files import sha256_tree
 from hazardline.mirror.clips import make_present
@@ -42,13 +41,11 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     """
     import torch
 
-    from hazardline.export.bundle import Source, make_graphs, write_manifest, write_parts
-    from hazardline.export.structural import check_structure
-    from hazardline.vlm.model import load_branches
+    from hazardline.export.bundle import Source, write_manifest, write_parts
+    from hazardline.export.floating import make_floating
 
     torch.set_num_threads(1)
     splits = read_splits(inputs)
-    suite = splits.suite
     make_present(((clip.video, clip.sha256) for clip in splits.validation + splits.test), reporter)
     allowed_drops(config, splits)  # a wrong name is told before anything is traced
     source = Source(
@@ -69,21 +66,11 @@ def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path, reporter: R
     bundle.mkdir()
     with tempfile.TemporaryDirectory(prefix="hazardline-export-") as work:
         floating = Path(work)
-        model = load_branches(source.base, {str(name): folder for name, folder in source.adapters.items()})
-        graphs = make_graphs(model, source, reporter)
-        write_parts(floating, graphs, source, None)
-        write_manifest(floating, source, None, {})
-        structural = check_structure(
-            model,
-            Bundle.open(floating),
-            alternating(splits.validation, suite, config.structural.num_clips),
-            config.structural,
-            reporter,
-        )
+        graphs, structural = make_floating(floating, source, splits, config.structural, reporter)
         write_parts(bundle, graphs, source, quantisation)
-        del model, graphs
+        del graphs
         write_manifest(bundle, source, quantisation, {})
-        add_golden_clips(bundle, splits.validation, suite, config.golden, config.num_workers, reporter)
+        add_golden_clips(bundle, splits.validation, splits.suite, config.golden, config.num_workers, reporter)
         quality = check_quality(bundle, floating, splits, FloatSide.read(inputs["evaluate"]), config, reporter)
     parity = Parity(structural=structural, quality=quality)
     parity.write(out / PARITY_NAME)

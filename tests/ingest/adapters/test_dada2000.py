@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hazardline.errors import UserError
-from hazardline.ingest.adapter import Candidate, Problem
+from hazardline.ingest.adapter import Candidate
 from hazardline.ingest.config import SourceConfig
 from hazardline.native import Times
 from tests.ingest.datasets import candidates
@@ -15,25 +15,33 @@ HEADER += ["abnormal start frame", "accident frame", "abnormal end frame", "tota
 ROWS = [[1, 1, 1, 1, 60, 90, 165, 270, "=E2"], [1, 2, 2, 1, 60, 90, 165, 270, "=E3"], [2, 1, 2, 1, 99, 90, 165, 270, 0]]
 
 
-def _check(items: list[Candidate | Problem]) -> None:
-    first, second, third = items
-    assert isinstance(first, Candidate) and isinstance(second, Candidate)
-    assert (first.clip_id, first.recording_id, first.source) == ("dada2000-1-001", "dada-1-001", "DADA-2000")
-    assert (second.clip_id, second.video) == ("dada2000-2-001", "DADA_dataset/2/001/images")
-    assert (second.fps, second.weather) == (30.0, "rainy")
-    assert first.times == Times(pre_crash_start_s=2.0, crash_start_s=3.0, crash_end_s=5.5)
-    assert isinstance(third, Problem) and third.reason == "times_out_of_order"
+TIMES = Times(pre_crash_start_s=2.0, crash_start_s=3.0, crash_end_s=5.5)
+READ = [
+    ("dada2000-1-001", "dada-1-001", "DADA-2000", "DADA_dataset/1/001/images", 30.0, "sunny", TIMES),
+    ("dada2000-2-001", "dada-2-001", "DADA-2000", "DADA_dataset/2/001/images", 30.0, "rainy", TIMES),
+    "times_out_of_order",
+]
+"""What the rows are read as."""
+
+
+def _read(root: Path) -> list[tuple[object, ...] | str]:
+    return [
+        (item.clip_id, item.recording_id, item.source, item.video, item.fps, item.weather, item.times)
+        if isinstance(item, Candidate)
+        else item.reason
+        for item in candidates(root, DADA)
+    ]
 
 
 def test_a_spreadsheet(tmp_path: Path) -> None:
     write_xlsx(tmp_path / "full_sequence_annotations.xlsx", "Sheet1", [HEADER, *ROWS])
-    _check(list(candidates(tmp_path, DADA)))
+    assert _read(tmp_path) == READ
 
 
 def test_a_table_with_commas(tmp_path: Path) -> None:
     lines = [",".join(f'"{cell}"' for cell in row) for row in [HEADER, *ROWS]]
     (tmp_path / "full_anno.csv").write_text("\n".join(lines) + "\n")
-    _check(list(candidates(tmp_path, DADA)))
+    assert _read(tmp_path) == READ
 
 
 def test_copies_of_a_clip_in_mm_au_share_its_recording(tmp_path: Path) -> None:
