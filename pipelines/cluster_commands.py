@@ -9,6 +9,7 @@ import typer
 
 from hazardline import environment
 from hazardline.errors import UserError
+from hazardline.notify.signature import MLFLOW, key_of
 from hazardline.recipe import Recipe, load_recipe
 
 from components.cluster import RESOURCES_PATH, ClusterResources, read_resources
@@ -171,6 +172,7 @@ def listen_to_mlflow(
     secret = environment.mlflow_webhook_secret()
     if secret is None:
         raise UserError(f"{environment.MLFLOW_WEBHOOK_SECRET} is not set; set it to the secret of MLflow's webhook")
+    key_of(secret, MLFLOW)
     loaded, table = load_recipe(recipe), read_resources(resources)
     package = _package(loaded, table, lock, registry, image_digest, "release")
     access = Access.of(host, namespace or table.namespace)
