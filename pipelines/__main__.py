@@ -85,7 +85,7 @@ def retrain(recipe: RecipeArgument) -> None:
 def release(recipe: RecipeArgument) -> None:
     """Take the champion of a recipe's model to the devices, where a person has promoted it after its run."""
     from pipelines.local_run import Work, new_run_folder, run_locally
-    from pipelines.outcome import show_failure
+    from pipelines.outcome import show_failure, show_release
     from pipelines.release import TASKS, release_arguments, release_champion
 
     loaded = load_recipe(recipe)
@@ -94,8 +94,7 @@ def release(recipe: RecipeArgument) -> None:
     if outcome.status:
         show_failure(outcome, folder, Console(stderr=True))
         raise typer.Exit(outcome.status)
-    for task in ("release", "device"):
-        console.print(f"{task}: {outcome.records[task].summary.get('reason') or outcome.records[task].summary}")
+    show_release(outcome, console)
 
 
 def main() -> NoReturn:

@@ -3,26 +3,20 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from hazardline import environment
 from hazardline.errors import UserError
+from hazardline.notify.signature import MLFLOW, key_of
 from hazardline.recipe import Recipe, load_recipe
 
 from components.cluster import RESOURCES_PATH, ClusterResources, read_resources
 from components.image_lock import LOCK_PATH, parse_digests, read_lock, references
 from pipelines.cron import parse_cron
 from pipelines.endpoint import Access, Endpoint
-from pipelines.package import (
-    Package,
-    pipeline_name,
-    pipeline_version,
-    write_package,
-    write_release_package,
-    write_retraining_package,
-)
+from pipelines.package import WRITE, Package, Which, pipeline_name, pipeline_version
 from pipelines.placement import OnCluster
 from pipelines.schedules import Schedule, disable, list_all, reconcile, remove
 from pipelines.submission import start, upload
@@ -49,10 +43,8 @@ RegistryOption = Annotated[str | None, typer.Option(help="Where the images are: 
 DigestOption = Annotated[
     list[str] | None, typer.Option("--image-digest", help="NAME=sha256:..., before the lock file's; may be repeated.")
 ]
-WRITE = {"line": write_package, "retrain": write_retraining_package, "release": write_release_package}
 PipelineOption = Annotated[
-    Literal["line", "retrain", "release"],
-    typer.Option("--pipeline", help="Which of the recipe's pipelines: docs/retraining.md."),
+    Which, typer.Option("--pipeline", help="Which of the recipe's pipelines: docs/retraining.md.")
 ]
 
 
@@ -69,8 +61,7 @@ def compile_recipe(
     loaded = load_recipe(recipe)
     if out is not None and out.suffix != ".yaml":
         raise UserError(f"--out {out}: expected a name that ends in .yaml")
-    place = _place(read_resources(resources), lock, registry, image_digest)
-    package = WRITE[pipeline](loaded, out or _package_path(loaded, pipeline), place)
+    package = _package(loaded, pipeline, _place(read_resources(resources), lock, registry, image_digest), out)
     typer.echo(f"wrote {package.path}: {package.name} {package.version}")
 
 
@@ -101,7 +92,7 @@ def submit_recipe(
         _tell_end(endpoint, resume_run, resume(endpoint, resume_run, typer.echo))
         return
     assert recipe is not None
-    package = _package(load_recipe(recipe), table, lock, registry, image_digest, pipeline)
+    package = _package(load_recipe(recipe), pipeline, _place(table, lock, registry, image_digest))
     endpoint = Endpoint(Access.of(host, namespace or table.namespace))
     uploaded = upload(endpoint, package)
     typer.echo(f"{package.name} {package.version} {'was uploaded' if uploaded.is_new else 'is there already'}")
@@ -137,7 +128,7 @@ def schedule_recipe(
             typer.echo(f"{found.name}  {found.cron}  {'on' if found.is_enabled else 'off'}  {found.description}")
         return
     loaded = load_recipe(recipe) if recipe is not None else None
-    named = name or (_named(loaded, pipeline) if loaded is not None else None)
+    named = name or (pipeline_name(loaded, pipeline) if loaded is not None else None)
     if named is None:
         raise UserError("give a recipe, or --name")
     if delete or (disabled and cron is None):
@@ -147,7 +138,7 @@ def schedule_recipe(
     if loaded is None or cron is None:
         raise UserError("a schedule needs a recipe and --cron")
     checked = parse_cron(cron)
-    package = _package(loaded, table, lock, registry, image_digest, pipeline)
+    package = _package(loaded, pipeline, _place(table, lock, registry, image_digest))
     endpoint = Endpoint(access)
     uploaded = upload(endpoint, package)
     wanted = Schedule(named, checked, package, uploaded, experiment, table.service_account, not disabled)
@@ -171,8 +162,9 @@ def listen_to_mlflow(
     secret = environment.mlflow_webhook_secret()
     if secret is None:
         raise UserError(f"{environment.MLFLOW_WEBHOOK_SECRET} is not set; set it to the secret of MLflow's webhook")
+    key_of(secret, MLFLOW)
     loaded, table = load_recipe(recipe), read_resources(resources)
-    package = _package(loaded, table, lock, registry, image_digest, "release")
+    package = _package(loaded, "release", _place(table, lock, registry, image_digest))
     access = Access.of(host, namespace or table.namespace)
 
     def start_release() -> str:
@@ -192,24 +184,11 @@ def _place(table: ClusterResources, lock: Path, registry: str | None, digests: l
     )
 
 
-def _package(
-    recipe: Recipe,
-    table: ClusterResources,
-    lock: Path,
-    registry: str | None,
-    digests: list[str] | None,
-    pipeline: str,
-) -> Package:
-    return WRITE[pipeline](recipe, _package_path(recipe, pipeline), _place(table, lock, registry, digests))
-
-
-def _named(recipe: Recipe, pipeline: str) -> str:
-    return pipeline_name(recipe) if pipeline == "line" else f"{pipeline_name(recipe)}-{pipeline}"
-
-
-def _package_path(recipe: Recipe, pipeline: str) -> Path:
-    which = "" if pipeline == "line" else f"-{pipeline}"
-    return environment.home() / "pipelines" / f"{recipe.name}{which}-{pipeline_version(recipe)}.yaml"
+def _package(recipe: Recipe, which: Which, place: OnCluster, out: Path | None = None) -> Package:
+    """Compile a pipeline of a recipe, into the home folder where no file is named."""
+    suffix = "" if which == "line" else f"-{which}"
+    name = f"{recipe.name}{suffix}-{pipeline_version(recipe)}.yaml"
+    return WRITE[which](recipe, out or environment.home() / "pipelines" / name, place)
 
 
 def _tell_end(endpoint: Endpoint, run_id: str, ended: Ended) -> None:

@@ -11,8 +11,9 @@ Where tasks run is said once for each of them, by a `Place`: a local run leaves 
 puts them into pods (`pipelines/placement.py`). The graph is the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kfp import dsl
 
@@ -31,8 +32,11 @@ from components.split.component import split
 from components.synthesize.component import synthesize
 from components.train.component import train
 
+Channel = dsl.pipeline_channel.PipelineArtifactChannel
+"""A task's record, as the tasks that follow are given it."""
 Place = Callable[[dsl.PipelineTask], dsl.PipelineTask]
 """Says of a task where it runs, and returns it."""
+_SECTION = "_section"
 
 
 def right_here(task: dsl.PipelineTask) -> dsl.PipelineTask:
@@ -44,48 +48,40 @@ def right_here(task: dsl.PipelineTask) -> dsl.PipelineTask:
 class Judged:
     """Records that say what became of a candidate."""
 
-    gate: dsl.pipeline_channel.PipelineArtifactChannel
-    register: dsl.pipeline_channel.PipelineArtifactChannel
+    gate: Channel
+    register: Channel
 
 
 def from_clips(
-    clips: dsl.pipeline_channel.PipelineArtifactChannel,
-    place: Place,
-    *,
-    split_section: str,
-    synthesize_section: str,
-    train_section: str,
-    evaluate_section: str,
-    gate_section: str,
-    register_section: str,
-    export_section: str,
-    release_section: str,
-    device_section: str,
-    model_name: str,
-    champion_is_reevaluated: bool = False,
+    clips: Channel, place: Place, sections: Mapping[str, str], model_name: str, *, champion_is_reevaluated: bool = False
 ) -> Judged:
     """What follows ingest, from its record. A closed gate ends the line after the candidate has been recorded.
 
-    With `champion_is_reevaluated` the gate looks at the champion as evaluated on this run's test set, otherwise at the
-    evaluation that it was registered with.
+    Args:
+        clips: ingest's record.
+        place: where tasks run.
+        sections: of the stages that follow, by their names.
+        model_name: the registered model whose champion the gate looks at.
+        champion_is_reevaluated: whether that is the champion as evaluated on this run's test set, or else as it was
+            when it was registered.
     """
-    parts = record_of(split(section=split_section, ingest=clips), place)
-    questions = record_of(synthesize(section=synthesize_section, ingest=clips, split=parts), place)
-    branches = record_of(train(section=train_section, ingest=clips, synthesize=questions), place)
+    parts = record_of(split(section=sections["split"], ingest=clips), place)
+    questions = record_of(synthesize(section=sections["synthesize"], ingest=clips, split=parts), place)
+    branches = record_of(train(section=sections["train"], ingest=clips, synthesize=questions), place)
     report = record_of(
-        evaluate(section=evaluate_section, ingest=clips, split=parts, synthesize=questions, train=branches), place
+        evaluate(section=sections["evaluate"], ingest=clips, split=parts, synthesize=questions, train=branches), place
     )
     known = {}
     if champion_is_reevaluated:
         again = reevaluate(
-            section=evaluate_section, model_name=model_name, ingest=clips, split=parts, synthesize=questions
+            section=sections["evaluate"], model_name=model_name, ingest=clips, split=parts, synthesize=questions
         )
         known["champion"] = record_of(again, place)
-    decided = gate(section=gate_section, model_name=model_name, evaluate=report, **known)
+    decided = gate(section=sections["gate"], model_name=model_name, evaluate=report, **known)
     verdict = record_of(decided, place)
     registered = record_of(
         register(
-            section=register_section,
+            section=sections["register"],
             ingest=clips,
             split=parts,
             synthesize=questions,
@@ -95,18 +91,50 @@ def from_clips(
         ),
         place,
     )
+    made = {"ingest": clips, "synthesize": questions, "train": branches, "evaluate": report, "register": registered}
     with dsl.If(decided.outputs["Output"] == "open", name="gate-is-open"):
-        bundle = record_of(
-            export(section=export_section, ingest=clips, synthesize=questions, train=branches, evaluate=report), place
-        )
-        released = record_of(release(section=release_section, export=bundle, register=registered), place)
-        record_of(device(section=device_section, release=released, ingest=clips, synthesize=questions), place)
+        to_devices(made, place, sections)
     return Judged(verdict, registered)
 
 
-def record_of(task: dsl.PipelineTask, place: Place) -> dsl.pipeline_channel.PipelineArtifactChannel:
-    """A task's record, for the tasks that follow; the task runs in its place, every time it is asked to."""
-    return place(task).set_caching_options(False).outputs["record"]
+def to_devices(made: Mapping[str, Channel], place: Place, sections: Mapping[str, str]) -> None:
+    """Export, release and device.
+
+    Args:
+        made: records of ingest, synthesize, train, evaluate and register, by these names.
+        place: where tasks run.
+        sections: of these three stages, by their names.
+    """
+    bundle = record_of(
+        export(
+            section=sections["export"],
+            ingest=made["ingest"],
+            synthesize=made["synthesize"],
+            train=made["train"],
+            evaluate=made["evaluate"],
+        ),
+        place,
+    )
+    released = record_of(release(section=sections["release"], export=bundle, register=made["register"]), place)
+    record_of(
+        device(section=sections["device"], release=released, ingest=made["ingest"], synthesize=made["synthesize"]),
+        place,
+    )
+
+
+def sections_of(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The sections among a pipeline's parameters, by stage. KFP reads a signature, so there each is spelt out."""
+    return {name.removesuffix(_SECTION): value for name, value in parameters.items() if name.endswith(_SECTION)}
+
+
+def placed(task: dsl.PipelineTask, place: Place) -> dsl.PipelineTask:
+    """A task in its place; it runs every time it is asked to."""
+    return place(task).set_caching_options(False)
+
+
+def record_of(task: dsl.PipelineTask, place: Place) -> Channel:
+    """The record of a task in its place, for the tasks that follow."""
+    return placed(task, place).outputs["record"]
 
 
 def fine_tune(place: Place = right_here) -> dsl.base_component.BaseComponent:
@@ -127,21 +155,10 @@ def fine_tune(place: Place = right_here) -> dsl.base_component.BaseComponent:
         device_section: str,
         model_name: str,
     ) -> None:
+        sections = sections_of(locals())
         simulated = record_of(simulate(section=simulate_section), place)
-        from_clips(
-            record_of(ingest(section=ingest_section, simulate=simulated), place),
-            place,
-            split_section=split_section,
-            synthesize_section=synthesize_section,
-            train_section=train_section,
-            evaluate_section=evaluate_section,
-            gate_section=gate_section,
-            register_section=register_section,
-            export_section=export_section,
-            release_section=release_section,
-            device_section=device_section,
-            model_name=model_name,
-        )
+        clips = record_of(ingest(section=ingest_section, simulate=simulated), place)
+        from_clips(clips, place, sections, model_name)
 
     return on_simulated_clips
 
@@ -163,20 +180,8 @@ def fine_tune_footage(place: Place = right_here) -> dsl.base_component.BaseCompo
         device_section: str,
         model_name: str,
     ) -> None:
-        from_clips(
-            record_of(ingest(section=ingest_section), place),
-            place,
-            split_section=split_section,
-            synthesize_section=synthesize_section,
-            train_section=train_section,
-            evaluate_section=evaluate_section,
-            gate_section=gate_section,
-            register_section=register_section,
-            export_section=export_section,
-            release_section=release_section,
-            device_section=device_section,
-            model_name=model_name,
-        )
+        sections = sections_of(locals())
+        from_clips(record_of(ingest(section=ingest_section), place), place, sections, model_name)
 
     return on_footage
 
@@ -188,5 +193,5 @@ def pipeline_for(recipe: Recipe, place: Place = right_here) -> dsl.base_componen
 
 def arguments_of(recipe: Recipe) -> dict[str, str]:
     """The pipeline's parameters: a section a stage, as JSON, and whose champion the gate looks at."""
-    sections = {f"{stage.name}_section": recipe.section_json(stage.name) for stage in recipe.stages()}
+    sections = {f"{stage.name}{_SECTION}": recipe.section_json(stage.name) for stage in recipe.stages()}
     return {**sections, "model_name": recipe.register_.model_name}

@@ -49,6 +49,14 @@ def show_success(summary: RunSummary, outcome: Outcome, folder: RunFolder, conso
     console.print(f"[bold]Device:[/] {escape(_device_line(summary))}", highlight=False, soft_wrap=True)
 
 
+def show_release(outcome: Outcome, console: Console) -> None:
+    """What became of the champion's release, and of the device."""
+    released, device = (outcome.records[task].summary for task in ("release", "device"))
+    console.print(f"[bold]Release:[/] {escape(released['reason'])}", highlight=False, soft_wrap=True)
+    said = device["outcome"]["reason"] if device["outcome"] else "nothing was ever released, so it has nothing to run"
+    console.print(f"[bold]Device:[/] {escape(said)}", highlight=False, soft_wrap=True)
+
+
 def show_failure(outcome: Outcome, folder: RunFolder, console: Console) -> None:
     """The failed stage's own line, and where the log is."""
     console.print(

@@ -1,9 +1,10 @@
 """A recipe as a pipeline package: the YAML that a Kubeflow Pipelines user interface takes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from kfp import compiler, dsl
 
@@ -13,6 +14,9 @@ from hazardline.recipe import Recipe
 from pipelines.fine_tune import Place, arguments_of, pipeline_for
 from pipelines.release import release_arguments, release_champion
 from pipelines.retrain import retrain, retraining_arguments
+
+Which = Literal["line", "retrain", "release"]
+"""The pipelines of a recipe: the line itself, and what stands beside it."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,10 @@ class Package:
     description: str
 
 
-def pipeline_name(recipe: Recipe) -> str:
-    """Name of the pipeline that a recipe becomes."""
-    return f"hazardline-{recipe.name.replace('_', '-')}"
+def pipeline_name(recipe: Recipe, which: Which = "line") -> str:
+    """Name of one of the pipelines that a recipe becomes."""
+    name = f"hazardline-{recipe.name.replace('_', '-')}"
+    return name if which == "line" else f"{name}-{which}"
 
 
 def pipeline_version(recipe: Recipe) -> str:
@@ -70,7 +75,7 @@ def write_release_package(recipe: Recipe, path: Path, place: Place) -> Package:
 def _write_beside(
     recipe: Recipe,
     path: Path,
-    what: str,
+    which: Which,
     pipeline: dsl.base_component.BaseComponent,
     arguments: Mapping[str, str],
 ) -> Package:
@@ -78,11 +83,11 @@ def _write_beside(
     return write_pipeline(
         pipeline,
         path,
-        name=f"{pipeline_name(recipe)}-{what}",
-        display_name=f"{recipe.name} {what} {pipeline_version(recipe)}",
+        name=pipeline_name(recipe, which),
+        display_name=f"{recipe.name} {which} {pipeline_version(recipe)}",
         arguments=arguments,
         version=pipeline_version(recipe),
-        description=f"{what.capitalize()}. {recipe.purpose}",
+        description=f"{which.capitalize()}. {recipe.purpose}",
     )
 
 
@@ -121,3 +126,11 @@ def write_pipeline(
     finally:
         making.unlink(missing_ok=True)
     return Package(path, name, f"{version}-{sha256_file(path)[:12]}", description)
+
+
+WRITE: Mapping[Which, Callable[[Recipe, Path, Place], Package]] = {
+    "line": write_package,
+    "retrain": write_retraining_package,
+    "release": write_release_package,
+}
+"""How each of them is compiled."""

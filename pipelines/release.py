@@ -8,11 +8,8 @@ from kfp import dsl
 
 from hazardline.recipe import Recipe
 
-from components.device.component import device
-from components.export.component import export
 from components.recall.component import recall
-from components.release.component import release
-from pipelines.fine_tune import Place, record_of, right_here
+from pipelines.fine_tune import Place, placed, right_here, sections_of, to_devices
 
 TASKS = ("recall", "export", "release", "device")
 
@@ -22,22 +19,8 @@ def release_champion(place: Place = right_here) -> dsl.base_component.BaseCompon
 
     @dsl.pipeline(name="hazardline-release", description="The champion to the devices.")
     def of_champion(export_section: str, release_section: str, device_section: str, model_name: str) -> None:
-        made = place(recall(model_name=model_name)).set_caching_options(False).outputs
-        bundle = record_of(
-            export(
-                section=export_section,
-                ingest=made["ingest"],
-                synthesize=made["synthesize"],
-                train=made["train"],
-                evaluate=made["evaluate"],
-            ),
-            place,
-        )
-        released = record_of(release(section=release_section, export=bundle, register=made["register"]), place)
-        record_of(
-            device(section=device_section, release=released, ingest=made["ingest"], synthesize=made["synthesize"]),
-            place,
-        )
+        sections = sections_of(locals())
+        to_devices(placed(recall(model_name=model_name), place).outputs, place, sections)
 
     return of_champion
 

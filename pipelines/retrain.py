@@ -11,6 +11,7 @@ import json
 from kfp import dsl
 
 from hazardline.errors import UserError
+from hazardline.files import canonical_json
 from hazardline.gate.policy import NoRegressionRule, read_policy
 from hazardline.newdata.config import NewdataConfig
 from hazardline.notify.config import NoticeConfig
@@ -21,7 +22,7 @@ from components.conclude.component import conclude
 from components.ingest.component import ingest
 from components.newdata.component import newdata
 from components.notify.component import notify
-from pipelines.fine_tune import Place, from_clips, record_of, right_here
+from pipelines.fine_tune import Place, arguments_of, from_clips, placed, record_of, right_here, sections_of
 
 TRAIN, STOP = "train", "stop"
 """What the newdata task says."""
@@ -53,39 +54,18 @@ def retrain(
         notify_section: str,
         model_name: str,
     ) -> None:
-        told = place(notify(section=notify_section, run_id=run_id)).set_caching_options(False)
+        sections = sections_of(locals())
+        told = placed(notify(section=notify_section, run_id=run_id), place)
         with dsl.ExitHandler(exit_task=told, name="notice"):
             clips = record_of(ingest(section=ingest_section), place)
             decided = newdata(section=newdata_section, model_name=model_name, ingest=clips)
             verdict = record_of(decided, place)
+            known = {"run_id": run_id, "model_name": model_name, "newdata": verdict}
             with dsl.If(decided.outputs["Output"] == TRAIN, name="training-is-due"):
-                judged = from_clips(
-                    clips,
-                    place,
-                    split_section=split_section,
-                    synthesize_section=synthesize_section,
-                    train_section=train_section,
-                    evaluate_section=evaluate_section,
-                    gate_section=gate_section,
-                    register_section=register_section,
-                    export_section=export_section,
-                    release_section=release_section,
-                    device_section=device_section,
-                    model_name=model_name,
-                    champion_is_reevaluated=True,
-                )
-                _placed(
-                    conclude(
-                        run_id=run_id,
-                        model_name=model_name,
-                        newdata=verdict,
-                        gate=judged.gate,
-                        register=judged.register,
-                    ),
-                    place,
-                )
+                judged = from_clips(clips, place, sections, model_name, champion_is_reevaluated=True)
+                placed(conclude(**known, gate=judged.gate, register=judged.register), place)
             with dsl.If(decided.outputs["Output"] == STOP, name="nothing-to-do"):
-                _placed(conclude(run_id=run_id, model_name=model_name, newdata=verdict), place)
+                placed(conclude(**known), place)
 
     return on_new_footage
 
@@ -96,7 +76,7 @@ def retraining_arguments(recipe: Recipe) -> dict[str, str]:
     Raises:
         UserError: the recipe has no section `retrain`, or its gate would not compare the candidate with the champion.
     """
-    section = section_of(recipe)
+    section = retrain_section(recipe)
     policy = read_policy(recipe.gate.policy)
     if not any(isinstance(rule, NoRegressionRule) for rule in policy.rules):
         raise UserError(
@@ -106,20 +86,21 @@ def retraining_arguments(recipe: Recipe) -> dict[str, str]:
     register = {**json.loads(recipe.section_json("register")), "approval": section.approval}
     newdata_config = NewdataConfig(dataset=section.dataset, trigger=section.trigger)
     return {
-        **{f"{stage.name}_section": recipe.section_json(stage.name) for stage in recipe.stages()},
-        "register_section": json.dumps(register, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+        **arguments_of(recipe),
+        "register_section": canonical_json(register).decode(),
         "newdata_section": newdata_config.model_dump_json(),
         "notify_section": notice_config(recipe).model_dump_json(),
-        "model_name": recipe.register_.model_name,
     }
 
 
 def notice_config(recipe: Recipe) -> NoticeConfig:
     """Whom to tell of the runs of a recipe."""
-    return NoticeConfig(**section_of(recipe).notify.data(), recipe=recipe.name, model_name=recipe.register_.model_name)
+    return NoticeConfig(
+        **retrain_section(recipe).notify.data(), recipe=recipe.name, model_name=recipe.register_.model_name
+    )
 
 
-def section_of(recipe: Recipe) -> RetrainConfig:
+def retrain_section(recipe: Recipe) -> RetrainConfig:
     """The recipe's section `retrain`.
 
     Raises:
@@ -131,7 +112,3 @@ def section_of(recipe: Recipe) -> RetrainConfig:
             "says what goes into it"
         )
     return recipe.retrain
-
-
-def _placed(task: dsl.PipelineTask, place: Place) -> None:
-    place(task).set_caching_options(False)

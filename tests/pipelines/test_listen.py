@@ -17,6 +17,7 @@ from hazardline.errors import UserError
 from hazardline.recipe import load_recipe
 from tests.pipelines.cluster import ROOT, parsed, place, tasks_of
 from tests.pipelines.stub_server import StubServer
+from tests.pipelines.test_submit import SMOKE, run
 
 from pipelines.endpoint import Endpoint
 from pipelines.listen import MAX_BODY_BYTES, answer, serve
@@ -82,6 +83,28 @@ def test_who_does_not_know_the_secret_starts_nothing(door: Door, monkeypatch: py
     assert told_by_mlflow(door, monkeypatch, secret="another secret altogether") == http.HTTPStatus.UNAUTHORIZED
     assert urllib3.request("POST", door.url, body=b"{}").status == http.HTTPStatus.UNAUTHORIZED
     assert door.started == []
+
+
+def test_a_secret_is_mlflows_own_word_and_no_base64(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret, door = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", Door()
+    with serve(0, secret, "m", door.start) as server:
+        door.url = f"http://127.0.0.1:{server.server_port}/"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        assert told_by_mlflow(door, monkeypatch, secret=secret) == http.HTTPStatus.ACCEPTED
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("secret, words", [(None, "is not set"), ("short", "expected at least 16")])
+def test_a_listener_without_a_good_secret_does_not_begin(
+    user: None, monkeypatch: pytest.MonkeyPatch, secret: str | None, words: str
+) -> None:
+    monkeypatch.delenv("HAZARDLINE_MLFLOW_WEBHOOK_SECRET", raising=False)
+    if secret is not None:
+        monkeypatch.setenv("HAZARDLINE_MLFLOW_WEBHOOK_SECRET", secret)
+    with pytest.raises(UserError, match=words):
+        run("listen", SMOKE, "--host", "http://127.0.0.1:1")
 
 
 def test_a_cluster_that_is_lost_is_asked_again_by_mlflow(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

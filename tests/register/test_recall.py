@@ -3,13 +3,17 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import hazardline.register.champion
+import hazardline.register.recall
 from hazardline.files import digest_json
 from hazardline.progress import SilentReporter
 from hazardline.register.approval import approve
 from hazardline.register.model import RELEASED_FROM
+from hazardline.register.promote import CHAMPION
 from hazardline.register.recall import recall_run
 from hazardline.register.stage import Registration, run
 from hazardline.store import StageRecord, describe_files, output_digest
@@ -62,6 +66,24 @@ def test_the_champions_run_comes_back_after_an_approval(home: Path, tmp_path: Pa
     assert (registration.version, registration.promoted, registration.outcome) == (1, True, "already_champion")
     assert registration.aliases == ("candidate", "champion") and record.stage == "recall"
     assert json.loads(paths["train"].read_text())["files"]
+
+
+def test_what_is_signed_names_the_version_whose_records_were_recalled(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(tmp_path / "line")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        inputs = in_store(tmp_path / "store" / name, line.candidate(name))
+        run(line.config(promote=name == "one"), inputs, tmp_path / name, SilentReporter())
+
+    def download(client: Any, *arguments: Any) -> Path:
+        client.set_registered_model_alias("m", CHAMPION, "2")  # another promotion, meanwhile
+        return hazardline.register.champion.download(client, *arguments)
+
+    monkeypatch.setattr(hazardline.register.recall, "download", download)
+    record = StageRecord.read(recalled(tmp_path)["register"])
+    assert Registration.read(record.output / "registration.json").version == 1
 
 
 def test_without_a_champion_there_is_nothing_to_release(

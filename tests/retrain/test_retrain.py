@@ -155,6 +155,7 @@ def test_what_waits_for_approval_is_promoted_and_released_by_a_person(world: Wor
     assert released.returncode == 0, released.stdout + released.stderr
     assert world.tasks() == ["recall", "export", "release", "device"]
     assert "export      reused" in released.stdout, "nothing is made from footage that came since"
+    assert "Release: released\nDevice: it runs that already\n" in released.stdout
 
 
 def test_the_log_explains_every_change_of_champion(world: World) -> None:

@@ -20,10 +20,10 @@ from pydantic import Field
 from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.files import canonical_json, sha256_bytes, write_atomic
+from hazardline.register.versions import all_versions
 from hazardline.tracking import clear_errors, mlflow_home, public_uri, tracking_uri
 
 ENTRY_TAG = "hazardline.promotion"
-_PAGE = 200
 
 
 class LostRaceError(UserError):
@@ -179,15 +179,5 @@ class Ledger:
                 raise
 
     def _all_entries(self) -> list[Entry]:
-        rows, token = [], None
-        with clear_errors():
-            while True:
-                page = self._client.search_model_versions(
-                    f"name = '{self._name}'", max_results=_PAGE, page_token=token, order_by=["version_number ASC"]
-                )
-                rows.extend(page)
-                token = page.token
-                if not token:
-                    break
-        rows.sort(key=lambda row: int(row.version))
+        rows = all_versions(self._client, self._name)
         return [Entry.parse_json(row.tags.get(ENTRY_TAG, ""), f"{self._origin}, version {row.version}") for row in rows]

@@ -48,7 +48,9 @@ def recall_run(model_name: str, records: Mapping[str, str]) -> None:
                 _record(client, run_id, record_path(place, stage), scratch, model_name, version).write(
                     Path(records[stage])
                 )
-        note = _Recall(name="recall", description="Say who is champion.", is_cacheable=False, run_id=run_id)
+        note = _Recall(
+            name="recall", description="Say who is champion.", is_cacheable=False, version=version, run_id=run_id
+        )
         made = make_or_reuse(
             note, ChampionConfig(model_name=model_name), {}, Store(environment.store_root()), SilentReporter()
         )
@@ -61,6 +63,8 @@ def recall_run(model_name: str, records: Mapping[str, str]) -> None:
 class _Recall(Stage):
     """The champion as the register stage would tell of it."""
 
+    version: int
+    """The version whose records were recalled: another one may be champion by now."""
     run_id: str
 
     def config_class(self) -> type[Document]:
@@ -79,16 +83,14 @@ class _Recall(Stage):
         self, config: ChampionConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter
     ) -> dict[str, Any]:
         client = connect()
-        version = alias_version(client, config.model_name, CHAMPION)
-        assert version is not None
         registration = Registration(
             name=config.model_name,
-            version=version,
+            version=self.version,
             is_new=False,
             aliases=tuple(
                 alias
                 for alias in (CANDIDATE, CHAMPION, PREVIOUS)
-                if alias_version(client, config.model_name, alias) == version
+                if alias_version(client, config.model_name, alias) == self.version
             ),
             promoted=True,
             outcome="already_champion",

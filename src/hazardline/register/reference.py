@@ -23,12 +23,12 @@ from hazardline.register.promote import (
     history,
     seen_text,
 )
+from hazardline.register.versions import all_versions
 from hazardline.tables import SCENES
-from hazardline.tracking import clear_errors, connect
+from hazardline.tracking import connect
 
 _TABLES = (SCENES, FEATURES)
 """What the newdata stage reads of a version."""
-_PAGE = 200
 
 
 def fetch_reference(model_name: str, dataset: str, out: Path) -> int | None:
@@ -47,7 +47,7 @@ def fetch_reference(model_name: str, dataset: str, out: Path) -> int | None:
     """
     client = connect()
     champion = alias_version(client, model_name, CHAMPION)
-    versions = _versions(client, model_name) if champion is not None or _exists(client, model_name) else []
+    versions = all_versions(client, model_name)
     found, unknown = None, None
     if champion is not None:
         (tags,) = (version.tags for version in versions if int(version.version) == champion)
@@ -103,22 +103,3 @@ def _trained(versions: list[Any], champion: int | None, entries: list[Entry]) ->
             continue
         found[tags[DATASET_TAG]] = f"a training ran already on today's version: version {number}; {end}"
     return found
-
-
-def _exists(client: Any, model_name: str) -> bool:
-    with clear_errors():
-        return bool(client.search_registered_models(f"name = '{model_name}'", max_results=1))
-
-
-def _versions(client: Any, model_name: str) -> list[Any]:
-    """All versions of a model, oldest first."""
-    rows, token = [], None
-    with clear_errors():
-        while True:
-            page = client.search_model_versions(
-                f"name = '{model_name}'", max_results=_PAGE, page_token=token, order_by=["version_number ASC"]
-            )
-            rows.extend(page)
-            token = page.token
-            if not token:
-                return sorted(rows, key=lambda row: int(row.version))
