@@ -92,7 +92,7 @@ bench: $(STAMP) ## Run the benchmarks (about two hours, added up; installs two p
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 	@$(BIN)/python -m benchmarks.training
 
-clean: ## Remove what runs left behind: store, runs, MLflow database, demo keys, device slots, tool caches. Not services.
+clean: ## Remove all that runs left in the home, data sets' versions, releases and signing keys as well. Not services.
 	@test ! -d "$(HOME_FOLDER)" || find "$(HOME_FOLDER)" -mindepth 1 -maxdepth 1 ! -name services -exec rm -rf {} +
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
 	@find . -path ./$(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -5,7 +5,8 @@
     model-<name>                    the delegation and what it signs change together, with the timestamp
     root-1 ...                      one root, signed by the two that stay
 
-The old key signs nothing on the way, so that a lost one is exchanged as well. A new key waits as `<name>-next.pem` until the repository trusts it. A rotation that was cut off is run again.
+The old key signs nothing on the way, so that a lost one is exchanged as well. A new key waits as `<name>-next.pem`
+until the repository trusts it. A rotation that was cut off is run again.
 """
 
 from pathlib import Path
