@@ -93,7 +93,7 @@ bench: $(STAMP) ## Run the benchmarks (about two hours, added up; installs two p
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	  $(BIN)/python -m benchmarks.newdata --clips 1000000 --folder "$$folder"
 
-clean: ## Remove what runs left behind: store, runs, MLflow database, demo keys, device slots, tool caches. Not services.
+clean: ## Remove all that runs left in the home, data sets' versions, releases and signing keys as well. Not services.
 	@test ! -d "$(HOME_FOLDER)" || find "$(HOME_FOLDER)" -mindepth 1 -maxdepth 1 ! -name services -exec rm -rf {} +
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
 	@find . -path ./$(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +

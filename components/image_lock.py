@@ -54,8 +54,8 @@ def read_lock(path: Path = LOCK_PATH) -> ImageLock:
     return ImageLock.parse(read_yaml(path), str(path))
 
 
-def parse_digests(given: Iterable[str]) -> dict[str, str]:
-    """Digests given by hand, `NAME=sha256:...`, by name.
+def parse_digests(given: Iterable[str], option: str = "--image-digest") -> dict[str, str]:
+    """Digests given by hand as an option, `NAME=sha256:...`, by name.
 
     Raises:
         UserError: another form, or a name that is given twice.
@@ -64,9 +64,9 @@ def parse_digests(given: Iterable[str]) -> dict[str, str]:
     for item in given:
         name, _, digest = item.partition("=")
         if not name or not re.fullmatch(_DIGEST, digest):
-            raise UserError(f"--image-digest {item}: expected NAME=sha256: and 64 hexadecimal digits")
+            raise UserError(f"{option} {item}: expected NAME=sha256: and 64 hexadecimal digits")
         if name in found:
-            raise UserError(f"--image-digest {item}: {name} is given twice")
+            raise UserError(f"{option} {item}: {name} is given twice")
         found[name] = digest
     return found
 

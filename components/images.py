@@ -1,4 +1,4 @@
-"""The image that components name. A name alone: KFP's local runner uses no image at all.
+"""The image that components name. A name alone: a local run uses none, or the one of `--image` in containers.
 
 What a compiled pipeline names is decided when it is compiled (`components/cluster.py`, `components/image_lock.py`): the
 image of each stage by its digest, out of `docker/images.lock.yaml`.

@@ -34,9 +34,7 @@ LockOption = Annotated[
     Path, typer.Option("--lock", help="Lock file of images.", show_default="docker/images.lock.yaml")
 ]
 DockerOption = Annotated[str, typer.Option("--docker", help="Docker's client.")]
-RegistryOption = Annotated[
-    str, typer.Option("--registry", help="HOST or HOST/PATH, for example registry.example/vision.")
-]
+_REGISTRY = typer.Option("--registry", help="HOST or HOST/PATH, for example registry.example/vision.")
 
 
 @app.command("build")
@@ -82,7 +80,7 @@ def build(
 
 @app.command("push")
 def push(
-    registry: RegistryOption,
+    registry: Annotated[str, _REGISTRY],
     image: NamesOption = None,
     lock: LockOption = LOCK_PATH,
     docker: DockerOption = "docker",
@@ -98,7 +96,7 @@ def push(
 
 @app.command("lock")
 def write_lock(
-    registry: RegistryOption,
+    registry: Annotated[str | None, _REGISTRY] = None,
     image: NamesOption = None,
     base: Annotated[
         list[str] | None, typer.Option("--base", help="NAME=sha256:... of a base image; may be repeated.")
@@ -106,8 +104,11 @@ def write_lock(
     lock: LockOption = LOCK_PATH,
     docker: DockerOption = "docker",
 ) -> None:
-    """Write the digests of images that were pushed before, as Docker remembers them."""
-    _lock(chosen(image, read_lock(lock), lock), registry, parse_digests(base or []), lock, docker)
+    """Write digests: of bases, and with --registry of images that were pushed there, as Docker remembers them."""
+    bases = parse_digests(base or [], "--base")
+    if registry is None and (image or not bases):
+        raise UserError("nothing to lock: give --registry of images that were pushed, or --base, or both")
+    _lock(chosen(image, read_lock(lock), lock) if registry else [], registry, bases, lock, docker)
 
 
 def chosen(names: Iterable[str] | None, locked: ImageLock, origin: Path) -> list[str]:
@@ -130,12 +131,14 @@ def revision() -> str:
     return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
-def with_digests(text: str, registry: str, images: Mapping[str, str], bases: Mapping[str, str], origin: str) -> str:
+def with_digests(
+    text: str, registry: str | None, images: Mapping[str, str], bases: Mapping[str, str], origin: str
+) -> str:
     """The text of a lock file with new digests. Comments above the first key are kept.
 
     Args:
         text: the file as it is.
-        registry: where the images are.
+        registry: where the images are; None: it stays.
         images: digests by name of the image.
         bases: digests by name of the base.
         origin: name of the file, for messages.
@@ -144,6 +147,7 @@ def with_digests(text: str, registry: str, images: Mapping[str, str], bases: Map
         UserError: an unknown base, a registry that is none, or images that would stay behind in another registry.
     """
     data: dict[str, Any] = yaml.safe_load(text)
+    registry = registry or data["registry"]
     moved = data["registry"] not in (None, registry)
     left = [name for name, found in data["images"].items() if found["digest"] and name not in images]
     if moved and left:
@@ -161,14 +165,16 @@ def with_digests(text: str, registry: str, images: Mapping[str, str], bases: Map
     return (head.group() if head else "") + yaml.safe_dump(data, sort_keys=False)
 
 
-def _lock(names: list[str], registry: str, bases: Mapping[str, str], lock: Path, docker: str) -> None:
+def _lock(names: list[str], registry: str | None, bases: Mapping[str, str], lock: Path, docker: str) -> None:
     digests = {name: _pushed_digest(name, registry, docker) for name in names}
     write_atomic(lock, with_digests(lock.read_text(), registry, digests, bases, str(lock)).encode())
     for name, digest in digests.items():
         typer.echo(f"{registry}/{name}@{digest}")
+    for name, digest in bases.items():
+        typer.echo(f"{name}@{digest}")
 
 
-def _pushed_digest(name: str, registry: str, docker: str) -> str:
+def _pushed_digest(name: str, registry: str | None, docker: str) -> str:
     """Digest under which Docker knows an image in a registry."""
     known = json.loads(_docker([docker, "image", "inspect", f"{name}:{LOCAL_TAG}"]))[0]["RepoDigests"]
     found = [digest.rpartition("@")[2] for digest in known if digest.rpartition("@")[0] == f"{registry}/{name}"]

@@ -57,6 +57,11 @@ def test_components_name_a_locked_image_without_a_tag() -> None:
     assert sorted(image.dockerfile for image in images.values()) == [f"docker/{path.name}" for path in FILES]
 
 
+def test_the_table_of_images_is_whole() -> None:
+    rows = re.findall(r"(?m)^\| `(hazardline-[a-z-]+)` \| `([A-Za-z.]+)` \|", (FOLDER / "README.md").read_text())
+    assert rows == [(name, Path(image.dockerfile).name) for name, image in read_lock().images.items()]
+
+
 def test_every_image_is_called_what_the_lock_calls_it() -> None:
     for name, image in read_lock().images.items():
         assert f'org.opencontainers.image.title="{name}"' in (ROOT / image.dockerfile).read_text()

@@ -35,7 +35,7 @@ def what_is_missing() -> str | None:
     if not os.environ.get(VARIABLE):
         return (
             f"{VARIABLE} names no folder: with one, images are really built and the line runs in them "
-            "(about a quarter of an hour and 16 GB the first time, five minutes after that)"
+            "(docker/README.md says what that takes)"
         )
     if os.getuid() != 0:
         return "dockerd and mmdebstrap take root"

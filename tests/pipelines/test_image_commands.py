@@ -117,6 +117,13 @@ def test_lock_writes_bases(client: Client, lock: Path) -> None:
     assert {image.pushed for image in read_lock(lock).images.values()} == {ONE}
 
 
+def test_a_base_is_locked_before_anything_was_built(lock: Path) -> None:
+    assert f"python-3.11-slim@{TWO}" in run("lock", "--base", f"python-3.11-slim={TWO}", "--lock", str(lock))
+    locked = read_lock(lock)
+    assert locked.bases["python-3.11-slim"].pinned == TWO
+    assert locked.registry is None and {image.pushed for image in locked.images.values()} == {None}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -124,7 +131,9 @@ def test_lock_writes_bases(client: Client, lock: Path) -> None:
         (["build", "--image", "x", "--base-image", "b"], "has no image x; it has hazardline-pipeline-python"),
         (["build", "--base-image", "b", "--build-arg", "A"], "--build-arg A: expected NAME=VALUE"),
         (["build", "--base-image", "b", "--docker", "/no/docker"], "/no/docker: no such program; install Docker"),
-        (["lock", "--registry", REGISTRY, "--base", "x=latest"], "expected NAME=sha256:"),
+        (["lock", "--registry", REGISTRY, "--base", "x=latest"], "--base x=latest: expected NAME=sha256:"),
+        (["lock"], "nothing to lock: give --registry"),
+        (["lock", "--base", f"python-3.11-slim={TWO}", "--image", "hazardline-device"], "nothing to lock"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(arguments: list[str], message: str, lock: Path) -> None:

@@ -85,5 +85,31 @@ def test_root_keys_that_are_elsewhere_are_asked_for(world: World) -> None:
 def test_a_name_that_is_none_is_refused(world: World) -> None:
     with pytest.raises(UserError, match="no such signing key; there are root-1"):
         rotate_key(world.publisher(), "timestamps")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="knows no model-other"):
         rotate_key(world.publisher(), "model-other")
+    assert not world.keys.has(successor_of("model-other"))
+
+
+def test_nothing_is_exchanged_before_a_release(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no root\.json; nothing was ever published"):
+        rotate_key(World.at(tmp_path).publisher(), "root-1")
+
+
+@pytest.mark.parametrize("name", EVERY_KEY)
+def test_a_lost_key_is_exchanged(world: World, name: str) -> None:
+    device = world.device()
+    lost = ids(world)[name]
+    (world.keys.folder / f"{name}.pem").unlink()
+    rotate_key(world.publisher(), name)
+    assert lost.encode() not in b"".join(newest_metadata(world, role).read_bytes() for role in ("root", "targets"))
+    assert world.release_version("2").version == 2
+    assert world.update(device).status == "installed"
+
+
+def test_an_expired_root_is_renewed_by_an_exchange(world: World) -> None:
+    late = world.expiry.root_days + 1
+    bundle = world.root / "bundle-1"
+    with pytest.raises(UserError, match="the root expired on"):
+        world.release(bundle, days=late)
+    rotate_key(world.publisher(days=late), "root-1")
+    assert world.release(bundle, days=late).version == 1

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(no_args_is_help=True)
+START_TIMEOUT_S = 180.0
 TimeoutOption = Annotated[float, typer.Option("--timeout-s", help="How long each service may take to come up.")]
 PortOption = typer.Option(help="Port on this machine; kept for later starts.")
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the backup.")]
@@ -21,7 +22,7 @@ def start(
     s3_gb: Annotated[int | None, typer.Option(help="What the S3 server may hold; at the first start only.")] = None,
     bucket_prefix: Annotated[str | None, typer.Option(help="Names of the buckets; at the first start only.")] = None,
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Bring MLflow's database up to this MLflow.")] = False,
-    timeout_s: TimeoutOption = 180.0,
+    timeout_s: TimeoutOption = START_TIMEOUT_S,
 ) -> None:
     """Start what does not run. HAZARDLINE_S3_ENDPOINT names an S3 server of your own, at the first start."""
     from hazardline.services.installation import Installation
@@ -66,7 +67,7 @@ def show() -> None:
 
 
 @app.command("rotate")
-def rotate_secrets(timeout_s: TimeoutOption = 180.0) -> None:
+def rotate_secrets(timeout_s: TimeoutOption = START_TIMEOUT_S) -> None:
     """Make new passwords and keys; the old ones end, and the env file holds the new ones."""
     from hazardline.services.installation import Installation
     from hazardline.services.stack import rotate
@@ -87,7 +88,7 @@ def back_up(folder: FolderArgument) -> None:
 
 
 @app.command("restore")
-def restore_backup(folder: FolderArgument, timeout_s: TimeoutOption = 180.0) -> None:
+def restore_backup(folder: FolderArgument, timeout_s: TimeoutOption = START_TIMEOUT_S) -> None:
     """Start everything with what a backup holds; the installation holds nothing yet, or does not exist."""
     from hazardline.services.backup import restore
     from hazardline.services.installation import Installation

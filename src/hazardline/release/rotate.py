@@ -5,7 +5,8 @@
     model-<name>                    the delegation and what it signs change together, with the timestamp
     root-1 ...                      one root, signed by the two that stay
 
-A new key waits as `<name>-next.pem` until the repository trusts it. A rotation that was cut off is run again.
+The old key signs nothing on the way, so that a lost one is exchanged as well. A new key waits as `<name>-next.pem`
+until the repository trusts it. A rotation that was cut off is run again.
 """
 
 from pathlib import Path
@@ -45,27 +46,39 @@ def rotate_key(publisher: Publisher, name: str) -> None:
         name: `root-1` and so on, `targets`, `snapshot`, `timestamp` or `model-<name>`.
 
     Raises:
-        UserError: no such key, root keys that must sign are not here, or as in `publish`.
+        UserError: no such key, nothing was ever published, root keys that must sign are not here, or as in `publish`.
     """
     keys = publisher.keys
     if name not in (*ROOT_KEYS, *_RE_SIGNED) and not name.startswith(_MODEL):
         known = ", ".join((*ROOT_KEYS, *_RE_SIGNED, f"{_MODEL}NAME"))
         raise UserError(f"{name}: no such signing key; there are {known}")
-    old = keys.public_key(name)
-    keys.generate([successor_of(name)])
-    new = keys.public_key(successor_of(name))
+    if not keys.root_path.exists():
+        raise UserError(f"{keys.folder}: holds no root.json; nothing was ever published with the keys of this folder")
     if name.startswith(_MODEL):
-        _exchange_model_key(publisher, name, new)
+        _exchange_model_key(publisher, name)
     elif name in ROOT_KEYS:
         signers = [other for other in ROOT_KEYS if other != name and keys.has(other)]
-        _trust(publisher, "root", signers, add=[new], revoke=[old.keyid])
+        new = _successor(keys, name)
+        stay = [new.keyid, *(keys.public_key(other).keyid for other in signers)]
+        _trust(publisher, "root", signers, add=[new], revoke=_others(keys, "root", stay))
     else:
+        new = _successor(keys, name)
         _trust(publisher, name, _root_signers(keys), add=[new], revoke=[])
         _sign_anew(publisher, name)
     keys.promote(successor_of(name), name)
     if name in _RE_SIGNED:
-        old_ids = [key for key in _root(keys).roles[name].keyids if key != new.keyid]
-        _trust(publisher, name, _root_signers(keys), add=[], revoke=old_ids)
+        revoke = _others(keys, name, [keys.public_key(name).keyid])
+        _trust(publisher, name, _root_signers(keys), add=[], revoke=revoke)
+
+
+def _successor(keys: KeyFolder, name: str) -> Key:
+    keys.generate([successor_of(name)])
+    return keys.public_key(successor_of(name))
+
+
+def _others(keys: KeyFolder, role: str, stay: list[str]) -> list[str]:
+    """Ids of the keys that the root trusts with a role, but for those that stay."""
+    return [key for key in _root(keys).roles[role].keyids if key not in stay]
 
 
 def _trust(publisher: Publisher, role: str, signers: list[str], add: list[Key], revoke: list[str]) -> None:
@@ -87,12 +100,13 @@ def _sign_anew(publisher: Publisher, name: str) -> None:
         repository.changed |= {name} & {"targets"}
 
 
-def _exchange_model_key(publisher: Publisher, role: str, new: Key) -> None:
+def _exchange_model_key(publisher: Publisher, role: str) -> None:
     with open_committed(_by_successor(publisher, role)) as repository:
         delegations = repository.targets.signed.delegations
         roles = (delegations.roles if delegations else None) or {}
         if delegations is None or role not in roles:
             raise UserError(f"{publisher.destination.address()}: knows no {role}; its key needs no exchange")
+        new = _successor(publisher.keys, role)
         for key in roles[role].keyids:
             delegations.keys.pop(key, None)
         delegations.keys[new.keyid] = new

@@ -109,9 +109,8 @@ def backup(installation: Installation, folder: Path) -> Backup:
 def restore(installation: Installation, folder: Path, timeout_s: float, say: Callable[[str], None] = print) -> Backup:
     """Start the services with what a backup holds, in an installation that holds nothing or does not exist.
 
-    Cut off, it is run again with the same backup.
-
-    Everything is checked before anything is written. The accounts of the services keep this installation's passwords.
+    Everything is checked before anything is written or stopped. Cut off, it is run again with the same backup. The
+    accounts of the services keep this installation's passwords.
 
     Raises:
         UserError: the backup is damaged, the installation holds something, or a service does not come up.
@@ -121,8 +120,9 @@ def restore(installation: Installation, folder: Path, timeout_s: float, say: Cal
     with installation.held():
         stack = prepared(installation, {})
         stack.start_stores(timeout_s, say)
-        stack.mlflow.stop()
         _refuse_full(installation, stack, folder, objects)
+        stack.mlflow.stop()
+        _refuse_full(installation, stack, folder, objects)  # a run may have come in until then
         Restoring(manifest_sha256=sha256_file(folder / MANIFEST)).write(installation.restoring_path)
         _send_all(stack, folder, objects)
         installation.put_secret(WEBHOOK_KEY, read_secret(folder / "webhook.key"))

@@ -71,7 +71,6 @@ class Ceph:
         self._monitor = self._daemon("mon.a", "ceph-mon", "-i", "a")
         self._store = self._daemon("osd.0", "ceph-osd", "-i", "0")
         self._gateway = self._daemon("client.rgw", "radosgw", "-n", "client.rgw")
-        self.log = self._gateway.log
 
     def start(self, timeout_s: float) -> None:
         """Make the store where there is none, and start what does not run.

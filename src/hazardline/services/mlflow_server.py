@@ -45,7 +45,6 @@ class MlflowServer:
         self._postgres = postgres
         self._storage = storage
         self._folder = installation.folder / "mlflow"
-        self.log = installation.log(self.name)
 
     def start(self, timeout_s: float, upgrade: bool = False) -> None:
         """Start it, or anew where passwords or addresses have changed.

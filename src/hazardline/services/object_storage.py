@@ -33,7 +33,6 @@ class ObjectStorage:
         self._installation = installation
         self._settings = settings
         self.ceph = None if settings.s3_endpoint else Ceph(installation, settings)
-        self.log = self.ceph.log if self.ceph else None
 
     def start(self, timeout_s: float) -> None:
         """Start the server where it is ours; then see that keys and buckets are there.

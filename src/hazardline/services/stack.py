@@ -15,7 +15,6 @@ from hazardline.services.mlflow_server import FLASK_SECRET, SECRETS, USER, Mlflo
 from hazardline.services.object_storage import ObjectStorage
 from hazardline.services.postgres import Postgres
 
-START_TIMEOUT_S = 180.0
 Say = Callable[[str], None]
 
 
