@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from hazardline.documents import Document, read_yaml
 from hazardline.errors import UserError
-from hazardline.rayjob.config import RayJobConfig
+from hazardline.rayjob.config import RayJobConfig, Toleration
 from hazardline.stages import STAGES
 
 RESOURCES_PATH = Path(__file__).parent / "resources.yaml"
@@ -26,21 +26,6 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 Folder = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._-]+)+$")]
 Seconds = Annotated[int, Field(ge=1, le=30 * 24 * 3600)]
-
-
-class Toleration(Document):
-    """A taint that a pod bears."""
-
-    key: str
-    operator: Literal["Exists", "Equal"]
-    value: str | None = None
-    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"]
-
-    @model_validator(mode="after")
-    def _value_fits_the_operator(self) -> Self:
-        if (self.value is None) == (self.operator == "Equal"):
-            raise ValueError("value goes with operator Equal, and with it alone")
-        return self
 
 
 class Pool(Document):

@@ -1,7 +1,7 @@
 """Every environment variable of its own that hazardline reads.
 
-They carry secrets and addresses only; everything else is in a recipe. Variables of other software (`MLFLOW_*`, `AWS_*`)
-mean what they mean there.
+They carry secrets and addresses, and with what a cluster trains (`HAZARDLINE_RAYJOB`); everything else is in a recipe,
+which is the same everywhere. Variables of other software (`MLFLOW_*`, `AWS_*`) mean what they mean there.
 """
 
 import os

@@ -1,31 +1,35 @@
 """The one way to an S3 service: endpoint from `HAZARDLINE_S3_ENDPOINT`, credentials as boto3 finds them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from hazardline import environment
 from hazardline.errors import UserError
 
+_PATIENT = {"mode": "legacy", "total_max_attempts": 9}
+"""The waits of a call that is tried again double from one second: two minutes altogether on average. botocore's mode
+`standard` waits for seconds, and all threads of a client share its tries: sixteen of them gave up in half a second."""
+_IMPATIENT = {"mode": "standard", "total_max_attempts": 6}
 _REFUSED_KEYS = ("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "TokenRefreshRequired")
 
 
-def s3_client(
-    endpoint: str | None = None, max_connections: int = 10, retries: Mapping[str, int | str] | None = None
-) -> Any:
+def s3_client(endpoint: str | None = None, max_connections: int = 10, is_patient: bool = False) -> Any:
     """A boto3 client; without an endpoint, of the one in the environment, or of AWS.
 
     Args:
         endpoint: address of the service.
         max_connections: that are kept open, for threads that share the client.
-        retries: as botocore's `Config` takes them; five attempts without it.
+        is_patient: for what has cost hours: calls wait for a service that is away for a minute or two. Others give up
+            after a second or two.
     """
     import boto3
     from botocore.config import Config
 
     endpoint = endpoint or environment.s3_endpoint()
     style = {"addressing_style": "path"} if endpoint else {}
-    config = Config(s3=style, retries=dict(retries or {"max_attempts": 5}), max_pool_connections=max_connections)
+    retries = dict(_PATIENT if is_patient else _IMPATIENT)
+    config = Config(s3=style, retries=retries, max_pool_connections=max_connections)
     return boto3.client("s3", endpoint_url=endpoint, config=config)
 
 

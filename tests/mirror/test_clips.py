@@ -99,9 +99,29 @@ def test_a_data_set_from_before_its_mirror_is_shared(
     with monkeypatch.context() as patch:
         patch.delenv("HAZARDLINE_STORE_MIRROR")
         ingest(pod, footage)
-    first = DatasetStore(pod.datasets).head("mine")
+        write_clip(footage / "1.mp4", moving_pictures(1, 10))
+        write_manifest(footage, [clip("file", "0.mp4"), clip("new", "1.mp4")])
+        ingest(pod, footage)
+    second = DatasetStore(pod.datasets).head("mine")
+    assert second is not None and second.parent is not None
     pod.renew()
-    assert first is not None and DatasetStore(pod.datasets).head("mine") == first
+    store = DatasetStore(pod.datasets)
+    assert store.head("mine") == second
+    assert store.version(second.parent).num_clips == 2, "and the version before it"
+
+
+def test_a_check_fetches_nothing(bucket: Bucket, pod: Pod, footage: Path) -> None:
+    ingest(pod, footage)
+    head = DatasetStore(pod.datasets).head("mine")
+    assert head is not None
+    shutil.rmtree(pod.datasets / "versions")
+    store = DatasetStore(pod.datasets)
+    assert verify(store, SilentReporter()).observations == (), "the mirror has it"
+    assert not store.version_folder(head.version_id).exists()
+    for key in bucket.keys("datasets/versions/"):
+        bucket.remove(key)
+    (found,) = verify(store, SilentReporter()).observations
+    assert found.severity == "damage" and "names no readable version" in found.what
 
 
 def test_a_damaged_version_is_named(bucket: Bucket, pod: Pod, footage: Path) -> None:

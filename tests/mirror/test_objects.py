@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import botocore.endpoint
 import pytest
 
 from hazardline.errors import UserError
@@ -135,6 +136,22 @@ def test_expired_credentials_are_said(bucket: Bucket, tmp_path: Path, monkeypatc
             mirror().put_document("outputs/first/x.json", objects.Document())
         with pytest.raises(UserError, match="S3 refuses"):  # the answer to HEAD has no body, and so no reason
             mirror().put([one], QUIET, "clips")
+
+
+def test_a_service_that_is_away_is_waited_for_also_by_many_threads(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two minutes on average for each of many calls; no call uses up the tries of another."""
+    slept: list[float] = []
+    monkeypatch.setattr(botocore.endpoint.time, "sleep", slept.append)
+    monkeypatch.setattr("random.random", lambda: 0.5)
+    monkeypatch.setenv("HAZARDLINE_S3_ENDPOINT", "http://127.0.0.1:9")
+    client = mirror()
+    for number in range(16):
+        slept.clear()
+        with pytest.raises(UserError, match="cannot be reached"):
+            client.put([content(tmp_path / str(number), b"%d" % number)], QUIET, "clips")
+        assert sum(slept) == 127.5
 
 
 def test_a_transfer_that_breaks_off_is_tried_again(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hazardline import s3
 from hazardline.errors import UserError
 from hazardline.mirror import objects
 from hazardline.progress import Reporter
@@ -206,7 +207,7 @@ def test_refusals_of_s3_are_one_line(bucket: Bucket, store: Store, monkeypatch: 
         make(store)
     monkeypatch.setenv("HAZARDLINE_STORE_MIRROR", f"s3://{BUCKET}/{PREFIX}")
     monkeypatch.setenv("HAZARDLINE_S3_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(objects, "_RETRIES", {"total_max_attempts": 2})
+    monkeypatch.setattr(s3, "_PATIENT", s3._IMPATIENT)
     with pytest.raises(UserError, match="cannot be reached"):
         make(store)
 

@@ -16,7 +16,7 @@ from hazardline.files import digest_json
 from hazardline.stage_runner import run_stage
 from hazardline.stages import Stage
 from hazardline.store import StageRecord, describe_files, output_digest
-from tests.rayjob.crd import check_rules, rayjob_validator
+from tests.rayjob.crd import Faults, broken_rules, faults_by_crd
 from tests.rayjob.fake_kubernetes import FakeKubernetes
 
 ROOT = Path(__file__).parents[2]
@@ -143,16 +143,16 @@ def tiny_path(tiny: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def validate() -> Callable[[Any], None]:
+def faults() -> Faults:
     """Of the CRD where it is at hand; else of KubeRay's rules alone."""
     folder = os.environ.get("HAZARDLINE_TEST_KUBERNETES")
-    return rayjob_validator(Path(folder)) if folder else check_rules
+    return faults_by_crd(Path(folder)) if folder else broken_rules
 
 
 @pytest.fixture
-def place(tmp_path: Path, validate: Callable[[Any], None]) -> Iterator[Place]:
+def place(tmp_path: Path, faults: Faults) -> Iterator[Place]:
     node = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ}
-    with FakeKubernetes(tmp_path, {**node, **tiny_path(tmp_path / "tiny")}, validate) as fake:
+    with FakeKubernetes(tmp_path, {**node, **tiny_path(tmp_path / "tiny")}, faults) as fake:
         fake.secrets = {
             "hazardline-s3": {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "canary"},
             "hazardline-mlflow": {"MLFLOW_TRACKING_USERNAME": "user", "MLFLOW_TRACKING_PASSWORD": "canary"},

@@ -8,9 +8,12 @@ from typing import Any
 import jsonschema
 import yaml
 
+Faults = Callable[[Any], list[str]]
+"""What is wrong with a RayJob, a line each; empty where nothing is."""
 
-def rayjob_validator(folder: Path) -> Callable[[Any], None]:
-    """Raises ValueError for a RayJob with an unknown or wrong field.
+
+def faults_by_crd(folder: Path) -> Faults:
+    """Finds unknown and wrong fields, and where there are none, broken rules.
 
     Args:
         folder: holds `rayjobs.crd.yaml`.
@@ -22,12 +25,11 @@ def rayjob_validator(folder: Path) -> Callable[[Any], None]:
     schema["properties"]["metadata"] = {"type": "object"}
     validator = jsonschema.Draft202012Validator(schema)
 
-    def validate(job: Any) -> None:
-        for error in validator.iter_errors(job):
-            raise ValueError(f"{'.'.join(map(str, error.absolute_path))}: {error.message}")
-        check_rules(job)
+    def faults(job: Any) -> list[str]:
+        errors = [f"{'.'.join(map(str, e.absolute_path))}: {e.message}" for e in validator.iter_errors(job)]
+        return errors or broken_rules(job)
 
-    return validate
+    return faults
 
 
 def _strict(node: Any) -> Any:
@@ -46,12 +48,8 @@ def _strict(node: Any) -> Any:
     return found
 
 
-def check_rules(job: Mapping[str, Any]) -> None:
-    """What KubeRay's `validation.go` (1.6) and Kueue's webhook for RayJobs refuse.
-
-    Raises:
-        ValueError: the first rule that does not hold.
-    """
+def broken_rules(job: Mapping[str, Any]) -> list[str]:
+    """What KubeRay's `validation.go` (1.6) and Kueue's webhook for RayJobs refuse: the rules that do not hold."""
     name, spec = job["metadata"]["name"], job["spec"]
     groups = spec["rayClusterSpec"].get("workerGroupSpecs", [])
     names = [group["groupName"].lower() for group in groups]
@@ -82,6 +80,4 @@ def check_rules(job: Mapping[str, Any]) -> None:
             spec.get("submissionMode") == "HTTPMode" and "submitterPodTemplate" in spec
         ),
     }
-    for rule, holds in rules.items():
-        if not holds:
-            raise ValueError(f"spec: {rule}")
+    return [f"spec: {rule}" for rule, holds in rules.items() if not holds]

@@ -63,7 +63,7 @@ class FakeKubernetes:
         self,
         folder: Path,
         environ: Mapping[str, str],
-        validate: Callable[[Any], None] | None = None,
+        faults: Callable[[Any], list[str]] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Listen on a free port.
@@ -71,10 +71,10 @@ class FakeKubernetes:
         Args:
             folder: for logs, and the kubeconfig.
             environ: variables of the node: what a container's image would bring, and the address of Ray.
-            validate: raises ValueError where a RayJob is not what the CRD says.
+            faults: what is wrong with a RayJob; one with faults is refused.
             tls: serve HTTPS.
         """
-        self.folder, self.environ, self.validate = folder, dict(environ), validate
+        self.folder, self.environ, self.faults = folder, dict(environ), faults
         self.script, self.token = Script(), "first-token"
         self.jobs: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, dict[str, Any]] = {}
@@ -144,11 +144,9 @@ class FakeKubernetes:
     def create(self, job: dict[str, Any]) -> tuple[int, Any]:
         """POST."""
         name = job["metadata"]["name"]
-        try:
-            if self.validate is not None:
-                self.validate(job)
-        except ValueError as error:
-            return 422, _status(422, f"RayJob {name} is invalid: {error}")
+        found = [] if self.faults is None else self.faults(job)
+        if found:
+            return 422, _status(422, f"RayJob {name} is invalid: {found[0]}")
         with self.lock:
             if name in self.jobs:
                 return 409, _status(409, f'rayjobs.ray.io "{name}" already exists')

@@ -18,7 +18,7 @@ from hazardline.rayjob import client
 from hazardline.rayjob.client import ConflictError, RayJobsApi, connect
 from hazardline.rayjob.entrypoint import main
 from hazardline.rayjob.failures import Phase, phase_of, troubles
-from hazardline.rayjob.request import PROGRESS_NAME, REQUEST_NAME, S3Exchange, open_exchange
+from hazardline.rayjob.request import PROGRESS_NAME, REQUEST_NAME, FolderExchange, S3Exchange, open_exchange
 from tests.rayjob.conftest import wait_until
 from tests.rayjob.fake_kubernetes import FakeKubernetes, Script
 from tests.s3_service import s3_client, s3_service
@@ -226,9 +226,27 @@ def test_an_exchange_must_be_seen_by_both(address: str) -> None:
         open_exchange(address)
 
 
+def test_a_result_whose_component_has_left_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_sigterm: None
+) -> None:
+    """The component removes the request between the entrypoint's look at it and the result."""
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    exchange = open_exchange(f"{tmp_path}/left")
+    exchange.write(REQUEST_NAME, b"{}")
+    write = FolderExchange.write
+
+    def leave_then_write(self: FolderExchange, name: str, data: bytes) -> None:
+        exchange.clear()
+        write(self, name, data)
+
+    monkeypatch.setattr(FolderExchange, "write", leave_then_write)
+    assert main(["--request", f"{tmp_path}/left/{REQUEST_NAME}"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_entrypoint_that_nobody_waits_for_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, keeps_sigterm: None
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "auto")
-    assert main(["--request", f"{tmp_path}/{REQUEST_NAME}"]) == 2
+    assert main(["--request", f"{tmp_path}/left/{REQUEST_NAME}"]) == 2
     assert "there is no request" in capsys.readouterr().err and list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from hazardline.errors import UserError
 from hazardline.rayjob.config import RayJobConfig, rayjob_config
 from hazardline.rayjob.manifest import ATTEMPT, DIGEST, JOB_LABEL, MAX_NAME, OWNER, job_name, passed_on, ray_job
 from hazardline.stages import STAGES
-from tests.rayjob.crd import check_rules, rayjob_validator
+from tests.rayjob.crd import Faults, broken_rules, faults_by_crd
 
 IMAGE = "registry.example/hazardline-train@sha256:" + "a" * 64
 KEY = "0123456789abcdef" * 4
@@ -28,11 +28,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def validate() -> Callable[[Any], None]:
+def faults() -> Faults:
+    """Of the CRD, and not of the rules alone: without it there is nothing to test."""
     folder = os.environ.get("HAZARDLINE_TEST_KUBERNETES")
     if not folder or not (Path(folder) / "rayjobs.crd.yaml").is_file():
         pytest.skip("HAZARDLINE_TEST_KUBERNETES names no folder with rayjobs.crd.yaml")
-    return rayjob_validator(Path(folder))
+    return faults_by_crd(Path(folder))
 
 
 def make(config: dict[str, Any] | None = None, environ: dict[str, str] | None = None) -> dict[str, Any]:
@@ -51,13 +52,13 @@ def pods(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_manifest_is_what_the_crd_says(validate: Callable[[Any], None], variant: str) -> None:
-    validate(make(VARIANTS[variant]))
+def test_the_manifest_is_what_the_crd_says(faults: Faults, variant: str) -> None:
+    assert faults(make(VARIANTS[variant])) == []
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_kuberay_and_kueue_take_it(variant: str) -> None:
-    check_rules(make(VARIANTS[variant]))
+    assert broken_rules(make(VARIANTS[variant])) == []
 
 
 @pytest.mark.parametrize(
@@ -70,14 +71,14 @@ def test_kuberay_and_kueue_take_it(variant: str) -> None:
         ("spec", "submitterPodTemplate", "spec", "containers", 0, "securityContext"),
     ],
 )
-def test_a_misspelt_field_is_refused(validate: Callable[[Any], None], place: tuple[Any, ...]) -> None:
+def test_a_misspelt_field_is_a_fault(faults: Faults, place: tuple[Any, ...]) -> None:
     job = make(VARIANTS["workers"])
     node = job
     for part in place:
         node = node[part]
     node["activeDedlineSeconds"] = 1
-    with pytest.raises(ValueError, match="activeDedlineSeconds"):
-        validate(job)
+    (fault,) = faults(job)
+    assert "activeDedlineSeconds" in fault
 
 
 @pytest.mark.parametrize(
@@ -97,8 +98,8 @@ def test_a_misspelt_field_is_refused(validate: Callable[[Any], None], place: tup
 def test_the_rules_refuse_what_they_are_for(change: Callable[[Any], None], rule: str) -> None:
     job = make(VARIANTS["workers"])
     change(job)
-    with pytest.raises(ValueError, match=rule):
-        check_rules(job)
+    broken = broken_rules(job)
+    assert broken and all(rule in line for line in broken)
 
 
 def test_names_follow_from_the_key_alone() -> None:
@@ -172,9 +173,10 @@ def test_secrets_are_named_and_never_written() -> None:
         "MLFLOW_TRACKING_URI": "https://user:canary-3@mlflow",
         "HAZARDLINE_ANNOTATOR_KEY": "canary-4",
         "HAZARDLINE_WEBHOOK_SECRET": "canary-5",
+        "HAZARDLINE_KFP_COOKIES": "session=canary-7",
         "HAZARDLINE_STORE_MIRROR": "s3://bucket/prefix",
         "HAZARDLINE_RAYJOB": "{}",
-        "HAZARDLINE_EVENTS": "/tmp/events",
+        "HAZARDLINE_EVENTS": "events.jsonl",
         "AWS_SECRET_ACCESS_KEY": "canary-6",
         "PATH": "/bin",
     }
@@ -187,6 +189,7 @@ def test_secrets_are_named_and_never_written() -> None:
     }
     assert withheld == [
         "HAZARDLINE_ANNOTATOR_KEY",
+        "HAZARDLINE_KFP_COOKIES",
         "HAZARDLINE_WEBHOOK_SECRET",
         "MLFLOW_TRACKING_TOKEN",
         "MLFLOW_TRACKING_URI",
@@ -219,6 +222,7 @@ def test_secrets_are_named_and_never_written() -> None:
         ({"gpu_product": "A100"}, "no pod asks for a GPU"),
         ({"num_workers": 1, "gpu_product": "A100", "worker": {"cpu": "1", "memory": "1Gi"}}, "worker.gpus is 0"),
         ({"env": {"AWS_ACCESS_KEY_ID": "x"}}, "is given by a Secret and once more"),
+        ({"tolerations": [{"key": "x", "operator": "Exists", "value": "y", "effect": "NoSchedule"}]}, "operator Equal"),
     ],
 )
 def test_wrong_settings_are_one_line(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], said: str) -> None:

@@ -3,14 +3,19 @@
 import json
 import re
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hazardline.errors import UserError
+from hazardline.rayjob.client import RayJobsApi
+from hazardline.rayjob.config import RayJobConfig
 from hazardline.rayjob.failures import RayJobDefectError
-from tests.rayjob.conftest import PATIENCE_S, Place, wait_until
+from hazardline.rayjob.request import StageResult
+from hazardline.rayjob.watch import Follower
+from hazardline.store import StageRecord
+from tests.rayjob.conftest import PATIENCE_S, QUICK, Place, wait_until
 from tests.rayjob.fake_kubernetes import Script
 
 NEVER = float("inf")
@@ -182,10 +187,48 @@ def test_a_queue_that_never_admits(place: Place, capsys: pytest.CaptureFixture[s
     place.check_removed()
 
 
-def test_waiting_in_the_queue_does_not_count_as_running(place: Place) -> None:
-    place.fake.script = Script(queue_s=2.0)
-    record = place.run(start_timeout_s=30, run_deadline_s=30, queue_timeout_s=60)
-    assert record.wall_s > 2.0
+QUEUED = {"jobDeploymentStatus": "Suspended", "jobStatus": ""}
+STARTING = {"jobDeploymentStatus": "Initializing", "jobStatus": ""}
+RUNNING = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ([QUEUED, STARTING, RUNNING, QUEUED, STARTING, RUNNING], None),
+        ([QUEUED, QUEUED], "not admitted by the queue hazardline-training within 60 s"),
+        ([QUEUED, STARTING, STARTING], "did not start within 60 s"),
+        ([QUEUED, STARTING, RUNNING, QUEUED, STARTING, RUNNING, RUNNING], "ran longer than 60 s"),
+    ],
+)
+def test_queue_start_and_run_have_clocks_of_their_own_also_after_a_preemption(
+    place: Place, monkeypatch: pytest.MonkeyPatch, statuses: list[dict[str, str]], said: str | None
+) -> None:
+    """Each status lasts 50 s of a clock that the test turns; none of the three may last longer than 60 s."""
+    monkeypatch.setenv("KUBECONFIG", str(place.fake.kubeconfig))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    place.fake.script = Script(ignores=True)
+    limits = {"queue_timeout_s": 60, "start_timeout_s": 60, "run_deadline_s": 60}
+    settings = RayJobConfig.parse({**QUICK, **limits}, "test")
+    api = RayJobsApi("hazardline", patience_s=15.0, backoff_s=0.02, max_backoff_s=0.1)
+    api.create({"metadata": {"name": "one", "labels": {}}, "spec": {}, "status": statuses[0]})
+    record, coming, now_s = StageRecord.read(place.inputs["ingest"]), list(statuses[1:]), 0.0
+
+    def tick() -> StageResult | None:
+        nonlocal now_s
+        now_s += 50.0
+        if not coming:
+            return StageResult(state="made", record=record)
+        place.fake.update("one", **coming.pop(0))
+        return None
+
+    place.fake.faults = None
+    follower = Follower(api, settings, "one", [].append, tick, clock=lambda: now_s)
+    if said is None:
+        assert follower.follow() == record and now_s == 300.0
+    else:
+        with pytest.raises(UserError, match=said):
+            follower.follow()
 
 
 UNSCHEDULABLE = {
@@ -385,12 +428,10 @@ def test_a_token_that_expires_is_read_anew(place: Place) -> None:
     component = place.start()
     wait_until(lambda: place.steps() == 4)
     place.fake.renew_token("second-token")
-    time.sleep(1.5)
-    assert component.poll() is None
+    wait_until(lambda: any(status == 401 for _, _, status in place.fake.requests))
     place.let_go()
     _, said = component.communicate(timeout=PATIENCE_S)
     assert component.returncode == 0, said
-    assert any(status == 401 for _, _, status in place.fake.requests)
     place.check_removed()
 
 
@@ -401,10 +442,7 @@ def test_a_token_that_is_refused_is_one_line(place: Place, capsys: pytest.Captur
 
 
 def test_a_manifest_that_is_refused_is_one_line(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    def refuse(job: Any) -> None:
-        raise ValueError("spec.rayClusterSpec: no")
-
-    place.fake.validate = refuse
+    place.fake.faults = lambda job: ["spec.rayClusterSpec: no"]
     said = place.refused(capsys)
     assert re.search("refuses to create the RayJob: RayJob .* is invalid: spec.rayClusterSpec: no", said)
 

@@ -6,9 +6,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -26,6 +25,7 @@ from hazardline.train.loop import train_branch
 from hazardline.train.stage import ADAPTER_WEIGHTS
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from tests.rayjob.conftest import PATIENCE_S, ROOT, Place, store_output, wait_until
+from tests.rayjob.crd import Faults
 from tests.rayjob.fake_kubernetes import FakeKubernetes, Script
 from tests.train.jobs import OneWorker, make_job, small_config
 from tests.train.world import write_world
@@ -37,7 +37,7 @@ NUM_STEPS = 40
 def ray_cluster() -> Iterator[dict[str, str]]:
     """A Ray that runs already, as KubeRay starts one: the variables by which a pod finds it."""
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    folder = Path(tempfile.mkdtemp(prefix="hz-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="hz-", dir="/tmp"))  # short: Ray's sockets lie below it
     command = ["start", "--head", "--block", "--port=0", "--node-ip-address=127.0.0.1", "--num-cpus=2"]
     command += ["--include-dashboard=false", "--object-store-memory=83886080", f"--temp-dir={folder}"]
     with (folder / "log").open("wb") as log:
@@ -64,14 +64,14 @@ def ray_cluster() -> Iterator[dict[str, str]]:
 
 
 def test_the_train_stage_is_preempted_in_the_cluster_and_ends_as_if_it_had_not_been(
-    tmp_path: Path, ray_cluster: dict[str, str], validate: Callable[[Any], None]
+    tmp_path: Path, ray_cluster: dict[str, str], faults: Faults
 ) -> None:
     base = tmp_path / "base"
     write_random_base(base)
     world = write_world(tmp_path / "world", num_train=12, num_validation=3)
     node = {**ray_cluster, "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
     node["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    with FakeKubernetes(tmp_path, node, validate) as fake:
+    with FakeKubernetes(tmp_path, node, faults) as fake:
         names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
         fake.secrets = {name: dict.fromkeys(names, "x") for name in ("hazardline-s3", "hazardline-mlflow")}
         place = Place(tmp_path, fake)

@@ -118,12 +118,22 @@ class DatasetStore:
             _protect(making)
 
     def _share(self, version: DatasetVersion, mirror: Mirror) -> None:
-        """Put a version into the mirror and make it the head there."""
-        folder = self.version_folder(version.version_id)
-        contents = [Content(folder / name, file.sha256) for name, file in version.files.items()]
-        mirror.put(contents, SilentReporter(), f"data set {version.name}")
-        mirror.put_document(_shared_version(version.version_id), version)
+        """Put a version into the mirror, after those before it that are not there, and make it the head there."""
+        for unshared in reversed(self._unshared(version, mirror)):
+            folder = self.version_folder(unshared.version_id)
+            contents = [Content(folder / name, file.sha256) for name, file in unshared.files.items()]
+            mirror.put(contents, SilentReporter(), f"data set {version.name}")
+            mirror.put_document(_shared_version(unshared.version_id), unshared)
         mirror.put_document(_shared_head(version.name), Head(name=version.name, version_id=version.version_id))
+
+    def _unshared(self, version: DatasetVersion, mirror: Mirror) -> list[DatasetVersion]:
+        """A version and those before it, newest first, up to one that is in the mirror or is not here."""
+        found = [version]
+        while (parent := found[-1].parent) is not None and self.version_folder(parent).exists():
+            if mirror.document(_shared_version(parent), DatasetVersion) is not None:
+                break
+            found.append(self.version(parent))
+        return found
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -117,7 +117,10 @@ def _check_media_of(store: DatasetStore, folder: Path) -> Iterator[Observation]:
 def _check_head(store: DatasetStore, path: Path) -> Iterator[Observation]:
     try:
         head = Head.read(path)
-        store.version(head.version_id)
+        if not store.has_version(head.version_id):
+            raise UserError(f"there is no version {head.version_id}")
+        if store.version_folder(head.version_id).is_dir():  # else it is in the mirror, and stays there
+            store.version(head.version_id)
     except UserError as error:
         yield Observation("damage", path, f"names no readable version ({error}); delete it and ingest again")
 

@@ -10,7 +10,7 @@ with its digest when it was fetched, and takes its name only then.
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,6 @@ from hazardline.progress import Reporter
 from hazardline.s3 import clear_s3_errors, error_code, s3_client
 
 _NUM_THREADS = 16
-_RETRIES: Mapping[str, int | str] = {"mode": "standard", "total_max_attempts": 9}
-"""With waits of up to 20 s between the last ones: what goes to the mirror may have cost hours."""
 _PART_BYTES = 64 << 20
 """Larger files go in parts of this size, each retried by itself."""
 _PARTS_AT_ONCE = 4
@@ -236,7 +234,7 @@ def open_mirror() -> Mirror | None:
     parts = urlsplit(address)
     if parts.scheme != "s3" or not parts.netloc:
         raise UserError(f"{environment.STORE_MIRROR}={address}: expected s3://bucket/prefix")
-    client = s3_client(max_connections=_NUM_THREADS * _PARTS_AT_ONCE, retries=_RETRIES)
+    client = s3_client(max_connections=_NUM_THREADS * _PARTS_AT_ONCE, is_patient=True)
     return Mirror(parts.netloc, parts.path.strip("/"), client)
 
 

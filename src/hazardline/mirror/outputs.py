@@ -33,13 +33,14 @@ class OutputMirror:
         Raises:
             UserError: S3 refuses or cannot be reached. The output is whole here, and the next run uploads the rest.
         """
-        name = _document(record.stage, record.name)
-        held = self._mirror.document(name, StageRecord)
-        if record.cached and held is not None and held.content_digest == record.content_digest:
-            return
+        document = _document(record.stage, record.name)
+        if record.cached:
+            held = self._mirror.document(document, StageRecord)
+            if held is not None and held.content_digest == record.content_digest:
+                return
         contents = [Content(record.output / name, file.sha256) for name, file in record.files.items()]
         self._mirror.put(contents + own_clips(record.output), reporter, f"the output of {record.stage}")
-        self._mirror.put_document(name, record.model_copy(update={"cached": False}))
+        self._mirror.put_document(document, record.model_copy(update={"cached": False}))
 
     def fetch(self, stage: str, name: str, store: Store, reporter: Reporter) -> StageRecord | None:
         """Take an output into the store; None where the mirror has none. The caller holds the output's lock.

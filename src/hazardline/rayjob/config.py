@@ -43,12 +43,18 @@ class KeyRef(Document):
 
 
 class Toleration(Document):
-    """A taint that the pods may be placed in spite of."""
+    """A taint that a pod bears."""
 
     key: str
-    operator: Literal["Exists", "Equal"] = "Exists"
+    operator: Literal["Exists", "Equal"]
     value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+
+    @model_validator(mode="after")
+    def _value_fits_the_operator(self) -> Self:
+        if (self.value is None) == (self.operator == "Equal"):
+            raise ValueError("value goes with operator Equal, and with it alone")
+        return self
 
 
 def _refs(name: str, *keys: str) -> dict[str, KeyRef]:
@@ -74,7 +80,9 @@ class RayJobConfig(Document):
     gpu_product: str | None = None
     """Value of the node label `nvidia.com/gpu.product`, on pods that ask for a GPU."""
     node_selector: dict[str, str] = Field(default_factory=dict)
-    tolerations: list[Toleration] = Field(default=[Toleration(key="nvidia.com/gpu")])
+    tolerations: list[Toleration] = Field(
+        default=[Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")]
+    )
     """On pods that ask for a GPU."""
     queue: LabelName | None = "hazardline-training"
     """Kueue's LocalQueue, which admits the job; null where there is no Kueue."""

@@ -43,23 +43,30 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("RAY_ADDRESS", "auto")
     signal.signal(signal.SIGTERM, _stop)
     exchange = open_exchange(address)
-    try:
-        text = exchange.read(name)
-        if text is None:
-            raise UserError(f"{address}/{name}: there is no request; the component that wrote it has ended")
-        record = run_request(StageRequest.parse_json(text, f"{address}/{name}"), ExchangeReporter(exchange))
-        result = StageResult(state="made", record=record)
-    except StoppedError as error:
-        result = StageResult(state="stopped", error=str(error))
-    except UserError as error:
-        result = StageResult(state="refused", error=str(error))
-    except Exception:
-        result = StageResult(state="defect", error=traceback.format_exc())
-    if exchange.read(name) is not None:  # else the component has left, and nobody would remove the result
-        exchange.write(RESULT_NAME, result.model_dump_json().encode())
+    result = _result(exchange, name)
+    exchange.write(RESULT_NAME, result.model_dump_json().encode())
+    if exchange.read(name) is None:  # the component has left, and nobody else would remove what is written here
+        exchange.clear()
     if result.error:
         print(result.error, file=sys.stderr, flush=True)
     return {"made": 0, "defect": 1}.get(result.state, USER_ERROR_STATUS)
+
+
+def _result(exchange: Exchange, name: str) -> StageResult:
+    """How the request of a name ends."""
+    try:
+        text = exchange.read(name)
+        if text is None:
+            raise UserError(f"{exchange.address}/{name}: there is no request; the component that wrote it has ended")
+        request = StageRequest.parse_json(text, f"{exchange.address}/{name}")
+        return StageResult(state="made", record=run_request(request, ExchangeReporter(exchange)))
+    except StoppedError as error:
+        return StageResult(state="stopped", error=str(error))
+    except UserError as error:
+        return StageResult(state="refused", error=str(error))
+    except Exception:
+        # ends the process all the same (status 1); the log goes with the pod, so the component is given the traceback
+        return StageResult(state="defect", error=traceback.format_exc())
 
 
 def run_request(request: StageRequest, reporter: "ExchangeReporter") -> StageRecord:

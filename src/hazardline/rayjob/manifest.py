@@ -19,9 +19,11 @@ JOB_LABEL = "hazardline/rayjob"
 _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _GPU, _GPU_PRODUCT = "nvidia.com/gpu", "nvidia.com/gpu.product"
 _UID = 10001
+_AFTER_GRACE_S = 10
+"""From the end of a checkpoint's time to SIGKILL: the result has to be written."""
 WORKER_GROUP = "workers"
 """Kueue calls the other groups of a job `head` and `submitter`."""
-_SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "KEY", "CREDENTIAL", "USERNAME")
+_SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "KEY", "COOKIE", "CREDENTIAL", "USERNAME")
 _NOT_PASSED = (environment.RAYJOB, environment.EVENTS)
 """The cluster delegates nothing further, and cannot write into the component's file of events."""
 
@@ -73,46 +75,67 @@ def ray_job(
         environ: variables of the pods beside those that the settings name, by `passed_on`.
     """
     labels = {"app.kubernetes.io/part-of": "hazardline", "app.kubernetes.io/component": stage}
-    queue = {_QUEUE_LABEL: config.queue} if config.queue else {}
-    variables = _variables(config, environ)
     pod_labels = {**labels, JOB_LABEL: name}
-    cluster: dict[str, Any] = {
-        "rayVersion": config.ray_version,
-        "authOptions": {"mode": config.authentication},
-        "headGroupSpec": {
-            "rayStartParams": {"num-cpus": "0"} if config.num_workers else {},
-            "template": _pod(config, "ray-head", config.head, pod_labels, variables),
-        },
-    }
-    if config.num_workers:
-        group = {"replicas": config.num_workers, "minReplicas": config.num_workers, "maxReplicas": config.num_workers}
-        template = _pod(config, "ray-worker", config.worker, pod_labels, variables)
-        cluster["workerGroupSpecs"] = [{"groupName": WORKER_GROUP, **group, "rayStartParams": {}, "template": template}]
-    spec: dict[str, Any] = {
-        "entrypoint": f"python -m hazardline.rayjob.entrypoint --request {exchange}/{REQUEST_NAME}",
-        "submissionMode": config.submission_mode,
-        "shutdownAfterJobFinishes": True,
-        "ttlSecondsAfterFinished": config.ttl_s,
-        "activeDeadlineSeconds": config.active_deadline_s,
-        "preRunningDeadlineSeconds": config.start_timeout_s,
-        "backoffLimit": config.backoff_limit,
-        "rayClusterSpec": cluster,
-    }
-    if config.submission_mode == "K8sJobMode":
-        small = Resources(cpu="500m", memory="512Mi")
-        submitter = _pod(config, "ray-job-submitter", small, pod_labels, [])
-        spec["submitterPodTemplate"] = {**submitter, "spec": {**submitter["spec"], "restartPolicy": "Never"}}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "RayJob",
         "metadata": {
             "name": name,
             "namespace": config.namespace,
-            "labels": {**labels, **queue},
+            "labels": {**labels, **({_QUEUE_LABEL: config.queue} if config.queue else {})},
             "annotations": dict(annotations),
         },
-        "spec": spec,
+        "spec": {
+            "entrypoint": f"python -m hazardline.rayjob.entrypoint --request {exchange}/{REQUEST_NAME}",
+            **_submission(config, pod_labels),
+            **_end(config),
+            "rayClusterSpec": _cluster(config, pod_labels, _variables(config, environ)),
+        },
     }
+
+
+def _end(config: RayJobConfig) -> dict[str, Any]:
+    """When KubeRay tries again, gives up and frees the nodes, also where nobody watches the job any more."""
+    return {
+        "shutdownAfterJobFinishes": True,
+        "ttlSecondsAfterFinished": config.ttl_s,
+        "activeDeadlineSeconds": config.active_deadline_s,
+        "preRunningDeadlineSeconds": config.start_timeout_s,
+        "backoffLimit": config.backoff_limit,
+    }
+
+
+def _submission(config: RayJobConfig, labels: Mapping[str, str]) -> dict[str, Any]:
+    """How the entrypoint gets to Ray: by a small pod of its own, or by KubeRay itself."""
+    submission: dict[str, Any] = {"submissionMode": config.submission_mode}
+    if config.submission_mode == "K8sJobMode":
+        small = Resources(cpu="500m", memory="512Mi")
+        pod = _pod(config, "ray-job-submitter", small, labels, variables=[], claim=None)
+        submission["submitterPodTemplate"] = {**pod, "spec": {**pod["spec"], "restartPolicy": "Never"}}
+    return submission
+
+
+def _cluster(config: RayJobConfig, labels: Mapping[str, str], variables: list[dict[str, Any]]) -> dict[str, Any]:
+    """The Ray cluster: the head, and worker pods where there are any, which then have all of Ray's work."""
+    claim = config.storage_claim
+    cluster: dict[str, Any] = {
+        "rayVersion": config.ray_version,
+        "authOptions": {"mode": config.authentication},
+        "headGroupSpec": {
+            "rayStartParams": {"num-cpus": "0"} if config.num_workers else {},
+            "template": _pod(config, "ray-head", config.head, labels, variables, claim),
+        },
+    }
+    if config.num_workers:
+        cluster["workerGroupSpecs"] = [
+            {
+                "groupName": WORKER_GROUP,
+                **dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), config.num_workers),
+                "rayStartParams": {},
+                "template": _pod(config, "ray-worker", config.worker, labels, variables, claim),
+            }
+        ]
+    return cluster
 
 
 def _variables(config: RayJobConfig, environ: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -137,41 +160,23 @@ def _key(ref: KeyRef) -> dict[str, Any]:
 
 
 def _pod(
-    config: RayJobConfig, name: str, resources: Resources, labels: Mapping[str, str], variables: list[dict[str, Any]]
+    config: RayJobConfig,
+    name: str,
+    resources: Resources,
+    labels: Mapping[str, str],
+    variables: list[dict[str, Any]],
+    claim: str | None,
 ) -> dict[str, Any]:
-    """A pod of one container that the pod security level `restricted` admits."""
-    amounts = {"cpu": resources.cpu, "memory": resources.memory}
-    gpus = {_GPU: str(resources.gpus)} if resources.gpus else {}
-    home: dict[str, Any] = {"emptyDir": {"sizeLimit": config.scratch_size}}
-    if config.storage_claim and name != "ray-job-submitter":
-        home = {"persistentVolumeClaim": {"claimName": config.storage_claim}}
-    volumes = {
-        "/tmp": {"emptyDir": {"sizeLimit": config.scratch_size}},  # noqa: S108 - a path in a container of its own
-        "/dev/shm": {"emptyDir": {"medium": "Memory", "sizeLimit": config.shm_size}},  # noqa: S108
-        config.home: home,
-    }
+    """A pod of one container that the pod security level `restricted` admits; `claim` is the volume of its home."""
+    volumes = _volumes(config, claim)
     names = {path: f"volume-{number}" for number, path in enumerate(volumes)}
-    container: dict[str, Any] = {
-        "name": name,
-        "image": config.image,
-        "resources": {"requests": {**amounts, **gpus}, "limits": {**amounts, **gpus}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "volumeMounts": [{"name": names[path], "mountPath": path} for path in volumes],
-    }
-    if variables:
-        container["env"] = variables
-    selector = {**config.node_selector}
-    if gpus and config.gpu_product:
-        selector[_GPU_PRODUCT] = config.gpu_product
+    container = _container(config, name, resources, variables)
+    container["volumeMounts"] = [{"name": names[path], "mountPath": path} for path in volumes]
     spec: dict[str, Any] = {
         "serviceAccountName": config.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": config.stop_grace_s + 10,
+        "terminationGracePeriodSeconds": config.stop_grace_s + _AFTER_GRACE_S,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _UID,
@@ -181,11 +186,52 @@ def _pod(
         },
         "containers": [container],
         "volumes": [{"name": names[path], **source} for path, source in volumes.items()],
+        **_placement(config, resources.gpus > 0),
     }
-    if selector:
-        spec["nodeSelector"] = selector
-    if gpus and config.tolerations:
-        spec["tolerations"] = [toleration.model_dump(exclude_none=True) for toleration in config.tolerations]
     if config.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret} for secret in config.image_pull_secrets]
     return {"metadata": {"labels": dict(labels)}, "spec": spec}
+
+
+def _volumes(config: RayJobConfig, claim: str | None) -> dict[str, dict[str, Any]]:
+    """What is mounted where: all that a pod may write, as its root file system is read only."""
+    scratch = {"emptyDir": {"sizeLimit": config.scratch_size}}
+    return {
+        "/tmp": scratch,  # noqa: S108 - a path in a container of its own
+        "/dev/shm": {"emptyDir": {"medium": "Memory", "sizeLimit": config.shm_size}},  # noqa: S108
+        config.home: {"persistentVolumeClaim": {"claimName": claim}} if claim else scratch,
+    }
+
+
+def _container(
+    config: RayJobConfig, name: str, resources: Resources, variables: list[dict[str, Any]]
+) -> dict[str, Any]:
+    amounts = {"cpu": resources.cpu, "memory": resources.memory}
+    if resources.gpus:
+        amounts[_GPU] = str(resources.gpus)
+    container: dict[str, Any] = {
+        "name": name,
+        "image": config.image,
+        "resources": {"requests": amounts, "limits": amounts},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
+    if variables:
+        container["env"] = variables
+    return container
+
+
+def _placement(config: RayJobConfig, has_gpus: bool) -> dict[str, Any]:
+    """Nodes that a pod may be placed on: machines with GPUs are kept for pods that ask for one."""
+    placement: dict[str, Any] = {}
+    selector = dict(config.node_selector)
+    if has_gpus and config.gpu_product:
+        selector[_GPU_PRODUCT] = config.gpu_product
+    if selector:
+        placement["nodeSelector"] = selector
+    if has_gpus and config.tolerations:
+        placement["tolerations"] = [toleration.model_dump(exclude_none=True) for toleration in config.tolerations]
+    return placement

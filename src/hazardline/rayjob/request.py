@@ -4,7 +4,7 @@ They meet in an *exchange*, a folder or an S3 prefix that both see, below a name
 that nobody reads the result of an earlier one.
 """
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ from hazardline.store import Sha256, StageRecord
 REQUEST_NAME = "request.json"
 PROGRESS_NAME = "progress.json"
 RESULT_NAME = "result.json"
+_NAMES = (REQUEST_NAME, PROGRESS_NAME, RESULT_NAME)
+"""The request goes first: who writes a result and then still finds the request knows that the result will be removed."""
 
 
 class StageRequest(Document):
@@ -105,8 +107,11 @@ class FolderExchange:
         write_atomic(self._folder / name, data)
 
     def clear(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove the three files, and the folder if nothing else is there."""
+        for name in _NAMES:
+            (self._folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self._folder.rmdir()
 
 
 class S3Exchange:
@@ -116,7 +121,7 @@ class S3Exchange:
         """Refer to a prefix."""
         self.address = address
         parts = urlsplit(address)
-        self._bucket, self._prefix, self._client = parts.netloc, parts.path.strip("/"), s3_client()
+        self._bucket, self._prefix, self._client = parts.netloc, parts.path.strip("/"), s3_client(is_patient=True)
 
     def _place(self, name: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": f"{self._prefix}/{name}"}
@@ -138,5 +143,5 @@ class S3Exchange:
     def clear(self) -> None:
         """Delete the three documents."""
         with clear_s3_errors(self.address):
-            for name in (REQUEST_NAME, PROGRESS_NAME, RESULT_NAME):
+            for name in _NAMES:
                 self._client.delete_object(**self._place(name))

@@ -73,14 +73,13 @@ def make_in_cluster(
     begin = time.monotonic()
     key = digest_json({"key": cache_key(stage, config, inputs), "image": settings.image})
     is_fixed = stage.is_cacheable and not config.reads_unseen()
-
     mirror = open_output_mirror()
 
     def find() -> StageRecord | None:
         if mirror is not None and is_fixed:
             with store.lock(stage.name, key):
                 return reusable(stage, key, store, mirror, reporter)
-        try:
+        try:  # without the lock, which on a volume that all pods mount the maker holds in the cluster
             return store.find(stage.name, key) if is_fixed else None
         except DamagedError as error:
             reporter.note(f"the stored output is damaged and is made again: {error}")
@@ -105,9 +104,8 @@ def make_in_cluster(
 
 def _check_arrived(record: StageRecord, store: Store) -> None:
     """See that the output lies in this process's store, as the record says."""
-    name = record.output.parent.name
     try:
-        here = store.find(record.stage, name)
+        here = store.find(record.stage, record.name)
     except DamagedError as error:
         raise UserError(f"the output that the RayJob made is damaged here: {error}; run again") from None
     if here is None or here.content_digest != record.content_digest or here.output != record.output:

@@ -109,7 +109,7 @@ def open_store(address: str) -> CheckpointStore:
         parts = urlsplit(address)
         if not parts.netloc:
             raise UserError(f"train.checkpoints: {address}: expected a folder or s3://bucket/prefix")
-        return S3Store(parts.netloc, parts.path.strip("/"), s3_client())
+        return S3Store(parts.netloc, parts.path.strip("/"), s3_client(is_patient=True))
     if "://" in address:
         raise UserError(f"train.checkpoints: {address}: expected a folder or s3://bucket/prefix")
     return FolderStore(Path(address))
