@@ -1,14 +1,16 @@
-"""What `kubectl kustomize` makes of every overlay."""
+"""What `kubectl kustomize` makes of every overlay, and databases of a real PostgreSQL."""
 
 import copy
 import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
 from k8s.check import OVERLAYS, Object, render
+from tests.k8s.servers import postgres_server
 
 NAMES = ("local", "staging", "production")
 OLDEST = "1.30"
@@ -42,3 +44,24 @@ def overlay(request: pytest.FixtureRequest, rendered: dict[str, list[Object]]) -
 def production(rendered: dict[str, list[Object]]) -> list[Object]:
     """The objects of the overlay `production`."""
     return rendered["production"]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[dict[str, str]]:
+    """A PostgreSQL server of this module; libpq's variables for it."""
+    with postgres_server() as variables:
+        yield variables
+
+
+@pytest.fixture
+def databases(postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two empty databases, and libpq's variables in the environment."""
+    import psycopg
+
+    for name, value in postgres.items():
+        monkeypatch.setenv(name, value)
+    with psycopg.connect(dbname="postgres", autocommit=True) as connection:
+        for database in ("mlflow", "mlflow_auth"):
+            connection.execute(f"drop database if exists {database} with (force)")
+            connection.execute(f"create database {database}")
+    yield

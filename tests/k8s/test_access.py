@@ -27,7 +27,7 @@ def _rule(groups: str, resources: str, only: str, verbs: str) -> Rule:
 
 LINE = {
     _rule("ray.io", "rayjobs", "", "create get list watch patch delete"),
-    _rule("", "pods events", "", "get list watch"),
+    _rule("", "pods events", "", "list"),
 }
 KFP = {
     _rule("argoproj.io", "workflowtaskresults", "", "create patch"),

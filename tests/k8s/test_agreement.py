@@ -1,32 +1,69 @@
 """What the pipeline and its RayJobs are told to use is what the manifests bring."""
 
-from typing import Any
-
 import pytest
 
+from hazardline.rayjob.config import RayJobConfig
+from hazardline.rayjob.manifest import ray_job
 from k8s.check import Object
-from tests.k8s.objects import get, names
+from tests.k8s.objects import amount, documented_secrets, get, names
+
+from components.cluster import SecretVariables, read_resources
+
+IMAGE = f"registry.test/train@sha256:{'3' * 64}"
 
 
-def test_rayjobs_find_what_they_name(production: list[Object]) -> None:
-    module: Any = pytest.importorskip("hazardline.rayjob.config", reason="hazardline.rayjob is not in this copy")
-    config = module.RayJobConfig(image=f"registry.test/train@sha256:{'3' * 64}")
+@pytest.fixture(params=["defaults", "table"])
+def config(request: pytest.FixtureRequest) -> RayJobConfig:
+    """The settings of a RayJob: as they are by themselves, and as the compiled pipeline gives them."""
+    return RayJobConfig(image=IMAGE) if request.param == "defaults" else read_resources().rayjob("train", IMAGE)
+
+
+def test_rayjobs_find_what_they_name(production: list[Object], config: RayJobConfig) -> None:
     assert config.namespace in names(production, "Namespace")
     assert config.service_account in names(production, "ServiceAccount")
     assert config.queue in names(production, "LocalQueue")
     for ref in config.config_map_env.values():
         assert ref.key in get(production, "ConfigMap", ref.name)["data"]
+    for ref in config.secret_env.values():
+        assert ref.key in documented_secrets()[ref.name]
     tolerated = {toleration.key for toleration in config.tolerations if toleration.operator == "Exists"}
     for flavor in (item for item in production if item["kind"] == "ResourceFlavor"):
         assert {taint["key"] for taint in flavor["spec"].get("nodeTaints", [])} <= tolerated
 
 
 def test_tasks_find_what_they_name(production: list[Object]) -> None:
-    module: Any = pytest.importorskip("components.cluster", reason="components.cluster is not in this copy")
-    resources = module.read_resources()
+    resources = read_resources()
     assert resources.namespace in names(production, "Namespace")
     assert resources.service_account in names(production, "ServiceAccount")
     settings = get(production, "ConfigMap", resources.settings.name)["data"]
     assert {*resources.settings.required, *resources.settings.optional} <= set(settings)
+    documented = documented_secrets()
+    for secret in resources.secrets.values():
+        assert documented[secret.name] == (set(secret.keys) if isinstance(secret, SecretVariables) else set())
     for pool_name, pool in resources.pools.items():
         assert get(production, "ResourceFlavor", pool_name)["spec"]["nodeLabels"] == pool.node_selector
+
+
+@pytest.mark.parametrize("overlay_name", ["staging", "production"])
+def test_a_training_of_the_shipped_table_is_admitted(rendered: dict[str, list[Object]], overlay_name: str) -> None:
+    """Without anything borrowed. The pods of a job need all that they ask for at once."""
+    resources = read_resources()
+    work = resources.rayjobs["train"]
+    spec = ray_job(resources.rayjob("train", IMAGE), "train", "job", "s3://b/x", {}, {})["spec"]
+    assert "workerGroupSpecs" not in spec["rayClusterSpec"], "count its workers here"
+    asked = [
+        template["spec"]["containers"][0]["resources"]["requests"]
+        for template in (spec["rayClusterSpec"]["headGroupSpec"]["template"], spec["submitterPodTemplate"])
+    ]
+    groups = get(rendered[overlay_name], "ClusterQueue", "hazardline")["spec"]["resourceGroups"]
+    quotas = {
+        (flavor["name"], quota["name"]): amount(quota["nominalQuota"])
+        for group in groups for flavor in group["flavors"] for quota in flavor["resources"]
+    }  # fmt: skip
+    for resource, flavor in (("cpu", "any-node"), ("memory", "any-node"), ("nvidia.com/gpu", work.pool)):
+        wanted = sum(amount(requests.get(resource, "0")) for requests in asked)
+        assert 0 < wanted <= quotas[flavor, resource]
+
+
+def test_amounts_are_read_as_kubernetes_writes_them() -> None:
+    assert [amount(text) for text in ("2", "500m", "3Gi", "1Ti")] == [2, 0.5, 3 * 2**30, 2**40]

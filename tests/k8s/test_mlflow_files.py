@@ -2,11 +2,10 @@
 
 import importlib.util
 import os
+import re
 import runpy
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from k8s.check import Object
-from tests.k8s.objects import get
+from tests.k8s.objects import GUIDE, get
 from tests.s3_service import s3_client, s3_service
 
 K8S = Path(__file__).parents[2] / "k8s"
@@ -24,13 +23,6 @@ MIGRATE = K8S / "base" / "mlflow" / "migrate.py"
 BACKUP = K8S / "components" / "backup" / "mlflow_backup.py"
 MLFLOWS_OWN = pytest.mark.filterwarnings("ignore")
 """Importing MLflow's server and command line warns of MLflow's own dependencies."""
-
-
-def postgres_programs() -> Path | None:
-    """Folder of PostgreSQL's programs; Debian keeps those of the server out of PATH."""
-    found = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
-    on_path = shutil.which("initdb")
-    return found[-1] if found else Path(on_path).parent if on_path else None
 
 
 @MLFLOWS_OWN
@@ -59,6 +51,20 @@ def test_variables_of_the_server_are_mlflows(production: list[Object]) -> None:
         assert variable in options or hasattr(environment_variables, variable), variable
 
 
+@MLFLOWS_OWN
+def test_every_process_reads_the_secrets_of_webhooks_under_the_guides_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process of each replica makes such an object; by itself each would draw a key of its own."""
+    from mlflow.store.model_registry.dbmodels.models import EncryptedString
+
+    found = re.search(r'MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY="\$\((.*)\)"', GUIDE)
+    assert found is not None
+    key = subprocess.run(["sh", "-c", found[1]], check=True, capture_output=True, text=True).stdout.strip()
+    monkeypatch.setenv("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY", key)
+    one, other = EncryptedString(), EncryptedString()
+    written = one.process_bind_param("of-the-webhook", None)
+    assert written != "of-the-webhook" and other.process_result_value(written, None) == "of-the-webhook"
+
+
 def test_clients_of_the_cluster_are_let_in_under_their_names(overlay: list[Object]) -> None:
     from mlflow.server.security_utils import is_allowed_host_header
 
@@ -74,9 +80,6 @@ def test_clients_of_the_cluster_are_let_in_under_their_names(overlay: list[Objec
 @MLFLOWS_OWN
 def test_mlflow_reads_the_users_file(monkeypatch: pytest.MonkeyPatch) -> None:
     path = K8S / "base" / "mlflow" / "basic_auth.ini"
-    spec = importlib.util.find_spec("mlflow.server.auth.config")
-    if spec is None or importlib.util.find_spec("flask_wtf") is None:
-        pytest.skip("Flask-WTF is missing, without which MLflow's users cannot be imported")
     from mlflow.server.auth.config import read_auth_config
 
     monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", str(path))
@@ -85,57 +88,6 @@ def test_mlflow_reads_the_users_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.database_uri == "postgresql+psycopg:///mlflow_auth" and config.default_permission == "READ"
     assert config.admin_username == "admin" and config.admin_password == "of-the-test"
     assert "password" not in path.read_text().replace("ADMIN_PASSWORD", "").split("[mlflow]")[1].split("; What")[0]
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[dict[str, str]]:
-    """A PostgreSQL server of this module; libpq's variables for it."""
-    programs = postgres_programs()
-    if programs is None or shutil.which("pg_dump") is None:
-        pytest.skip("PostgreSQL's server or its client is missing (Debian: postgresql)")
-    if importlib.util.find_spec("psycopg") is None or importlib.util.find_spec("flask_wtf") is None:
-        pytest.skip("psycopg or Flask-WTF is missing (pip install '.[server]')")
-    # pytest's own folders are closed to others, and PostgreSQL refuses to run as root
-    with tempfile.TemporaryDirectory(prefix="hz-pg-") as name:
-        folder, as_user = Path(name), {}
-        (folder / "password").write_text("of-the-test")
-        if os.geteuid() == 0:
-            as_user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-            for path in (folder, folder / "password"):
-                shutil.chown(path, "nobody")
-        port = _free_port()
-        quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder, **as_user}
-        initdb = [str(programs / "initdb"), "--no-sync", "--auth=scram-sha-256", f"--pwfile={folder}/password"]
-        subprocess.run([*initdb, "-U", "hazardline", "-D", f"{folder}/data"], **quiet)
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        control = [str(programs / "pg_ctl"), "-D", f"{folder}/data", "-w"]
-        subprocess.run([*control, "-l", f"{folder}/log", "-o", options, "start"], **quiet)
-        try:
-            yield {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "hazardline", "PGPASSWORD": "of-the-test"}
-        finally:
-            subprocess.run([*control, "-m", "fast", "stop"], **quiet)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def databases(postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two empty databases, and libpq's variables in the environment."""
-    import psycopg
-
-    for name, value in postgres.items():
-        monkeypatch.setenv(name, value)
-    with psycopg.connect(dbname="postgres", autocommit=True) as connection:
-        for database in ("mlflow", "mlflow_auth"):
-            connection.execute(f"drop database if exists {database} with (force)")
-            connection.execute(f"create database {database}")
-    yield
 
 
 def _rows(database: str, query: str) -> list[tuple[Any, ...]]:

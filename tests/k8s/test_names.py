@@ -4,15 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from hazardline import environment
 from k8s.check import Object, containers, name, pod_of
-from tests.k8s.objects import get, names
+from tests.k8s.objects import GUIDE, amount, documented_secrets, get, names
 
 ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "k8s" / "README.md").read_text()
 SETTINGS = {"HAZARDLINE_HOME", "HAZARDLINE_S3_ENDPOINT", "HAZARDLINE_STORE_MIRROR", "MLFLOW_TRACKING_URI"}
 
 
@@ -24,9 +22,6 @@ def test_settings_have_the_agreed_keys(overlay: list[Object]) -> None:
     assert data["MLFLOW_TRACKING_URI"] == f"http://mlflow.hazardline.svc:{service['spec']['ports'][0]['port']}"
 
 
-@pytest.mark.xfail(
-    not hasattr(environment, "STORE_MIRROR"), reason="this copy of hazardline has no mirror of the store", strict=True
-)
 def test_settings_are_variables_that_hazardline_reads() -> None:
     known = {value for value in vars(environment).values() if isinstance(value, str)}
     assert {key for key in SETTINGS if key.startswith("HAZARDLINE_")} <= known
@@ -50,39 +45,24 @@ def test_queues_name_flavours_that_are_there(overlay: list[Object]) -> None:
             assert [resource["name"] for resource in flavor["resources"]] == group["coveredResources"]
 
 
-def _most(objects: list[Object], resource: str) -> int:
+def _most(objects: list[Object], resource: str) -> float:
     """What Kueue hands out at most, all flavours together: ours and what may be borrowed."""
-    total = 0
+    total = 0.0
     for group in get(objects, "ClusterQueue", "hazardline")["spec"]["resourceGroups"]:
         for flavor in group["flavors"]:
             for quota in flavor["resources"]:
                 if quota["name"] == resource:
-                    total += _amount(quota["nominalQuota"]) + _amount(quota.get("borrowingLimit", "0"))
+                    total += amount(quota["nominalQuota"]) + amount(quota.get("borrowingLimit", "0"))
     return total
-
-
-def _amount(quantity: str) -> int:
-    number, unit = re.fullmatch(r"(\d+)(Gi|Ti)?", quantity).groups()  # type: ignore[union-attr]
-    return int(number) * {None: 1, "Gi": 2**30, "Ti": 2**40}[unit]
 
 
 def test_the_namespaces_quota_leaves_room_for_all_that_kueue_admits(overlay: list[Object]) -> None:
     hard = get(overlay, "ResourceQuota", "namespace")["spec"]["hard"]
     mlflow = get(overlay, "Deployment", "mlflow")["spec"]["replicas"]
-    assert _amount(hard["requests.cpu"]) > _most(overlay, "cpu") + mlflow
-    assert _amount(hard["requests.memory"]) > _most(overlay, "memory") + mlflow * 2**31
+    assert amount(hard["requests.cpu"]) > _most(overlay, "cpu") + mlflow
+    assert amount(hard["requests.memory"]) > _most(overlay, "memory") + mlflow * 2**31
     gpus = _most(overlay, "nvidia.com/gpu")
-    assert _amount(hard["requests.nvidia.com/gpu"]) >= gpus + (gpus > 0)
-
-
-def documented_secrets() -> dict[str, set[str]]:
-    """Secrets that the guide's commands make, with their keys."""
-    found: dict[str, set[str]] = {}
-    for command in re.findall(r"create secret generic ((?:.|\\\n)*?)(?<!\\)\n", GUIDE):
-        secret = command.split()[0]
-        found[secret] = set(re.findall(r"--from-literal=(\w+)=", command))
-        found[secret] |= set(re.findall(r"--from-file=([\w.-]+)=", command))
-    return found
+    assert amount(hard["requests.nvidia.com/gpu"]) >= gpus + (gpus > 0)
 
 
 def test_every_secret_that_is_read_is_made_in_the_guide(overlay: list[Object]) -> None:
@@ -141,6 +121,7 @@ def test_services_and_budgets_find_their_pods(overlay: list[Object]) -> None:
 
 
 def test_ingresses_lead_to_services(production: list[Object]) -> None:
+    assert names(production, "Ingress") == {"mlflow", "release-repository"}
     for found in (item for item in production if item["kind"] == "Ingress"):
         for rule in found["spec"]["rules"]:
             backend = rule["http"]["paths"][0]["backend"]["service"]
@@ -168,12 +149,12 @@ def test_the_guide_names_files_that_are_there() -> None:
 
 def test_images_are_those_of_the_lock() -> None:
     content = yaml.safe_load((ROOT / "k8s" / "images" / "kustomization.yaml").read_text())
-    chosen = {image["name"]: image["digest"] for image in content["images"]}
-    locked = yaml.safe_load((ROOT / "docker" / "images.lock.yaml").read_text())["images"]
-    ours = set(chosen) & set(locked)
-    assert ours == {"hazardline-mlflow"}
-    for image in ours:
-        assert chosen[image] == (locked[image]["digest"] or f"sha256:{'0' * 64}")
+    chosen = {image["name"]: (image["newName"], image["digest"]) for image in content["images"]}
+    lock = yaml.safe_load((ROOT / "docker" / "images.lock.yaml").read_text())
+    assert set(chosen) & set(lock["images"]) == {"hazardline-mlflow"}
+    registry, digest = lock["registry"], lock["images"]["hazardline-mlflow"]["digest"]
+    place = f"{registry or 'registry.example'}/hazardline-mlflow"
+    assert chosen["hazardline-mlflow"] == (place, digest or f"sha256:{'0' * 64}")
 
 
 def test_alerts_say_how_bad_it_is_and_what_it_is(production: list[Object]) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.k8s.test_mlflow_files import K8S, _free_port
+from tests.k8s.servers import free_port
 from tests.s3_service import s3_client, s3_service
 
-TEMPLATE = K8S / "components" / "release-repository" / "default.conf.template"
+TEMPLATE = Path(__file__).parents[2] / "k8s" / "components" / "release-repository" / "default.conf.template"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
                 CacheControl="no-cache",
                 ACL="public-read",
             )
-        port = _free_port()
+        port = free_port()
         conf = TEMPLATE.read_text().replace("${REPOSITORY_ORIGIN}", f"{service}/releases/repository")
         conf = conf.replace("${REPOSITORY_RESOLVER}", "127.0.0.1").replace("listen 8080", f"listen 127.0.0.1:{port}")
         conf = conf.replace("/etc/ssl/certs/ca-certificates.crt", str(_certificates(tmp_path)))
