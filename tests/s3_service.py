@@ -1,5 +1,9 @@
-"""A real S3 server (moto) in this process, for tests that speak to one."""
+"""A real S3 server (moto) in this process, for tests that speak to one.
 
+All that run in one process share what they hold, so there is one at a time, and each begins empty.
+"""
+
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,8 +19,10 @@ def s3_service() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
     try:
-        yield f"http://{host}:{port}"
+        urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST")).close()
+        yield address
     finally:
         server.stop()
 

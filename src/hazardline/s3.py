@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from hazardline import environment
@@ -24,13 +25,25 @@ def s3_client(endpoint: str | None = None, max_connections: int = 10, is_patient
             after a second or two.
     """
     import boto3
+    import botocore.session
     from botocore.config import Config
 
     endpoint = endpoint or environment.s3_endpoint()
     style = {"addressing_style": "path"} if endpoint else {}
     retries = dict(_PATIENT if is_patient else _IMPATIENT)
     config = Config(s3=style, retries=retries, max_pool_connections=max_connections)
-    return boto3.client("s3", endpoint_url=endpoint, config=config)
+    # A session of its own: boto3's default one keeps the first credentials that this process ever found.
+    session = botocore.session.Session()
+    session.register_component("data_loader", _service_models())
+    return boto3.Session(botocore_session=session).client("s3", endpoint_url=endpoint, config=config)
+
+
+@cache
+def _service_models() -> Any:
+    """Botocore's descriptions of services, which take ten times as long to read as a client takes to make."""
+    import botocore.loaders
+
+    return botocore.loaders.create_loader()
 
 
 def error_code(error: Any) -> str:

@@ -13,7 +13,7 @@ BUCKET = "mirror"
 PREFIX = "team/line"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service() -> Iterator[str]:
     with s3_service() as address:
         yield address

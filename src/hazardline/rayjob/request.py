@@ -21,7 +21,7 @@ REQUEST_NAME = "request.json"
 PROGRESS_NAME = "progress.json"
 RESULT_NAME = "result.json"
 _NAMES = (REQUEST_NAME, PROGRESS_NAME, RESULT_NAME)
-"""The request goes first: who writes a result and then still finds the request knows that the result will be removed."""
+"""The request goes first: who writes a result and then still finds the request knows that it will be removed."""
 
 
 class StageRequest(Document):
