@@ -204,10 +204,10 @@ RUNNING = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}
 def test_queue_start_and_run_have_clocks_of_their_own_also_after_a_preemption(
     place: Place, monkeypatch: pytest.MonkeyPatch, statuses: list[dict[str, str]], said: str | None
 ) -> None:
-    """Each status lasts 50 s of a clock that the test turns; none of the three may last longer than 60 s."""
+    """Each status lasts 50 s of a clock that the test turns, the last one to the end; no phase may last over 60 s."""
     monkeypatch.setenv("KUBECONFIG", str(place.fake.kubeconfig))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    place.fake.script = Script(ignores=True)
+    place.fake.script, place.fake.faults = Script(ignores=True), None
     limits = {"queue_timeout_s": 60, "start_timeout_s": 60, "run_deadline_s": 60}
     settings = RayJobConfig.parse({**QUICK, **limits}, "test")
     api = RayJobsApi("hazardline", patience_s=15.0, backoff_s=0.02, max_backoff_s=0.1)
@@ -217,12 +217,12 @@ def test_queue_start_and_run_have_clocks_of_their_own_also_after_a_preemption(
     def tick() -> StageResult | None:
         nonlocal now_s
         now_s += 50.0
-        if not coming:
+        if coming:
+            place.fake.update("one", **coming.pop(0))
+        elif said is None:
             return StageResult(state="made", record=record)
-        place.fake.update("one", **coming.pop(0))
         return None
 
-    place.fake.faults = None
     follower = Follower(api, settings, "one", [].append, tick, clock=lambda: now_s)
     if said is None:
         assert follower.follow() == record and now_s == 300.0
@@ -382,10 +382,10 @@ def test_a_lost_node_costs_the_steps_since_the_checkpoint(place: Place) -> None:
     place.check_removed()
 
 
-@pytest.mark.parametrize("faults", [[500, 503, "drop", 429], ["lose"], ["drop", "lose", 500]])
-def test_an_api_that_flaps_is_asked_again(place: Place, faults: list[int | str]) -> None:
+@pytest.mark.parametrize("answers", [[500, 503, "drop", 429], ["lose"], ["drop", "lose", 500]])
+def test_an_api_that_flaps_is_asked_again(place: Place, answers: list[int | str]) -> None:
     """`lose`: the job was created, and the answer lost: the second try meets its own job."""
-    place.fake.script = Script(answers=list(faults))
+    place.fake.script = Script(answers=list(answers))
     assert place.run().summary == {"steps": 10}
     assert len(place.fake.created) == 1 and not any("adopted" in note for note in place.notes())
     assert any("the Kubernetes API answers again" in note for note in place.notes())
