@@ -142,6 +142,7 @@ def test_an_unreachable_server_is_told_soon_and_without_secrets(
 def test_an_address_of_the_wrong_kind_is_told(home: Path, monkeypatch: pytest.MonkeyPatch, uri: str, said: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)  # of ten, with pauses that double
     with pytest.raises(UserError, match=said) as caught:
         connect()
     assert CANARY not in str(caught.value)
