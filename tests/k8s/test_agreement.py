@@ -1,5 +1,7 @@
 """What the pipeline and its RayJobs are told to use is what the manifests bring."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from hazardline.rayjob.config import RayJobConfig
@@ -9,6 +11,7 @@ from tests.k8s.objects import amount, documented_secrets, get, names
 
 from components.cluster import SecretVariables, read_resources
 
+GPU_PRODUCT = "nvidia.com/gpu.product"
 IMAGE = f"registry.test/train@sha256:{'3' * 64}"
 
 
@@ -63,6 +66,58 @@ def test_a_training_of_the_shipped_table_is_admitted(rendered: dict[str, list[Ob
     for resource, flavor in (("cpu", "any-node"), ("memory", "any-node"), ("nvidia.com/gpu", work.pool)):
         wanted = sum(amount(requests.get(resource, "0")) for requests in asked)
         assert 0 < wanted <= quotas[flavor, resource]
+
+
+@pytest.mark.parametrize("overlay_name", ["staging", "production"])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_every_pod_of_a_training_finds_a_machine(
+    rendered: dict[str, list[Object]], overlay_name: str, num_workers: int
+) -> None:
+    """By Kueue's rules: a flavour for each group of resources that a pod asks for, whose labels the pod then gets."""
+    objects = rendered[overlay_name]
+    table = read_resources()
+    if num_workers:
+        work = table.rayjobs["train"]
+        head = {"cpu": "4", "memory": "16Gi"}
+        changed = work.model_copy(update={"settings": {**work.settings, "head": head, "num_workers": num_workers}})
+        table = table.model_copy(update={"rayjobs": {"train": changed}})
+    spec = ray_job(table.rayjob("train", IMAGE), "train", "job", "s3://b/x", {}, {})["spec"]
+    cluster = spec["rayClusterSpec"]
+    templates = [
+        cluster["headGroupSpec"]["template"],
+        *(group["template"] for group in cluster.get("workerGroupSpecs", [])),
+        spec["submitterPodTemplate"],
+    ]
+    machines = [item["spec"] for item in objects if item["kind"] == "ResourceFlavor"]
+    found = []
+    for pod in (template["spec"] for template in templates):
+        selector = dict(pod.get("nodeSelector", {}))
+        asked = pod["containers"][0]["resources"]["requests"]
+        for group in get(objects, "ClusterQueue", "hazardline")["spec"]["resourceGroups"]:
+            if set(group["coveredResources"]) & set(asked):
+                flavours = [get(objects, "ResourceFlavor", flavour["name"])["spec"] for flavour in group["flavors"]]
+                known = {label for flavour in flavours for label in flavour.get("nodeLabels", {})}
+                wanted = {label: value for label, value in selector.items() if label in known}  # Kueue heeds no others
+                given = next(flavour for flavour in flavours if _takes(flavour, pod, wanted))
+                selector |= given.get("nodeLabels", {})
+        assert any(_takes(machine, pod, selector) for machine in machines)
+        products = {
+            machine.get("nodeLabels", {}).get(GPU_PRODUCT) for machine in machines if _takes(machine, pod, selector)
+        }
+        found.append((asked.get("nvidia.com/gpu"), products))
+    sent, elsewhere = {"NVIDIA-A100-SXM4-80GB"}, {None}
+    if num_workers:
+        assert found == [(None, elsewhere), ("1", sent), (None, elsewhere)]
+    else:
+        assert found == [("2", sent), (None, elsewhere)]
+
+
+def _takes(machine: Object, pod: Object, selector: Mapping[str, str]) -> bool:
+    """Whether a machine with a flavour's labels and taints takes a pod with a selector."""
+    labels = machine.get("nodeLabels", {})
+    borne = {toleration["key"] for toleration in pod.get("tolerations", []) if toleration["operator"] == "Exists"}
+    is_wanted = all(labels.get(key) == value for key, value in selector.items())
+    return is_wanted and {taint["key"] for taint in machine.get("nodeTaints", [])} <= borne
 
 
 def test_amounts_are_read_as_kubernetes_writes_them() -> None:

@@ -23,7 +23,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "one pod": {"head": {"cpu": "16", "memory": "200Gi", "gpus": 8}, "gpu_product": "NVIDIA-A100-SXM4-40GB"},
     "workers": {**WORKERS, "worker": {"cpu": "8", "memory": "64Gi", "gpus": 4}, "env": {"NCCL_DEBUG": "INFO"}},
     "no queue": {"queue": None, "submission_mode": "HTTPMode", "authentication": "disabled", "tolerations": []},
-    "pull": {"image_pull_secrets": ["registry"], "node_selector": {"pool": "a100"}},
+    "pull": {
+        "image_pull_secrets": ["registry"],
+        "head": {"cpu": "8", "memory": "64Gi", "gpus": 1},
+        "node_selector": {"pool": "a100"},
+    },
 }
 
 
@@ -164,6 +168,22 @@ def test_gpus_are_asked_for_where_they_are_used() -> None:
     assert alone["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "8"
 
 
+@pytest.mark.parametrize("variant", ["one pod", "workers"])
+def test_only_pods_with_gpus_are_sent_to_their_machines(variant: str) -> None:
+    """Those are tainted: a pod that is sent there and does not bear the taint waits for ever."""
+    job = make({**VARIANTS[variant], "gpu_product": None, "node_selector": {"pool": "a100"}})
+    placed = [
+        (
+            "nvidia.com/gpu" in pod["spec"]["containers"][0]["resources"]["limits"],
+            pod["spec"].get("nodeSelector"),
+            [toleration["key"] for toleration in pod["spec"].get("tolerations", [])],
+        )
+        for pod in pods(job)
+    ]
+    sent, elsewhere = (True, {"pool": "a100"}, ["nvidia.com/gpu"]), (False, None, [])
+    assert placed == {"one pod": [sent, elsewhere], "workers": [elsewhere, sent, elsewhere]}[variant]
+
+
 def test_secrets_are_named_and_never_written() -> None:
     environ = {
         "MLFLOW_RUN_ID": "run-7",
@@ -220,6 +240,7 @@ def test_secrets_are_named_and_never_written() -> None:
         ({"run_deadline_s": 0}, "run_deadline_s"),
         ({"run_deadline_s": 2**31 - 1}, "more seconds than KubeRay counts"),
         ({"gpu_product": "A100"}, "no pod asks for a GPU"),
+        ({"node_selector": {"pool": "a100"}}, "node_selector is given, but no pod asks for a GPU"),
         ({"num_workers": 1, "gpu_product": "A100", "worker": {"cpu": "1", "memory": "1Gi"}}, "worker.gpus is 0"),
         ({"env": {"AWS_ACCESS_KEY_ID": "x"}}, "is given by a Secret and once more"),
         ({"tolerations": [{"key": "x", "operator": "Exists", "value": "y", "effect": "NoSchedule"}]}, "operator Equal"),

@@ -80,6 +80,7 @@ class RayJobConfig(Document):
     gpu_product: str | None = None
     """Value of the node label `nvidia.com/gpu.product`, on pods that ask for a GPU."""
     node_selector: dict[str, str] = Field(default_factory=dict)
+    """On pods that ask for a GPU."""
     tolerations: list[Toleration] = Field(
         default=[Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")]
     )
@@ -139,10 +140,11 @@ class RayJobConfig(Document):
         twice = sorted(set(self.secret_env) & ({*self.config_map_env, *self.env}))
         if twice:
             raise ValueError(f"{twice[0]} is given by a Secret and once more; keep one")
-        if self.num_workers and not self.worker.gpus and self.gpu_product:
-            raise ValueError("gpu_product is given, but worker.gpus is 0; set it to the GPUs of a worker pod")
-        if not self.num_workers and not self.head.gpus and self.gpu_product:
-            raise ValueError("gpu_product is given, but no pod asks for a GPU; set head.gpus, or num_workers")
+        placed = "gpu_product" if self.gpu_product else "node_selector" if self.node_selector else None
+        if placed and self.num_workers and not self.worker.gpus:
+            raise ValueError(f"{placed} is given, but worker.gpus is 0; set it to the GPUs of a worker pod")
+        if placed and not self.num_workers and not self.head.gpus:
+            raise ValueError(f"{placed} is given, but no pod asks for a GPU; set head.gpus, or num_workers")
         if self.start_timeout_s + self.run_deadline_s >= 2**31:
             raise ValueError("start_timeout_s and run_deadline_s together are more seconds than KubeRay counts")
         return self

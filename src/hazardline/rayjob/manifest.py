@@ -225,13 +225,18 @@ def _container(
 
 
 def _placement(config: RayJobConfig, has_gpus: bool) -> dict[str, Any]:
-    """Nodes that a pod may be placed on: machines with GPUs are kept for pods that ask for one."""
+    """Nodes that a pod may be placed on. One without GPUs goes anywhere but to their machines, whose taint keeps it out.
+
+    Kueue adds the labels of the flavours that it hands out, and those of processors and memory have none.
+    """
+    if not has_gpus:
+        return {}
     placement: dict[str, Any] = {}
     selector = dict(config.node_selector)
-    if has_gpus and config.gpu_product:
+    if config.gpu_product:
         selector[_GPU_PRODUCT] = config.gpu_product
     if selector:
         placement["nodeSelector"] = selector
-    if has_gpus and config.tolerations:
+    if config.tolerations:
         placement["tolerations"] = [toleration.model_dump(exclude_none=True) for toleration in config.tolerations]
     return placement
