@@ -59,6 +59,8 @@ class SecretFiles(Document):
     kind: Literal["files"]
     name: Name
     folder: Folder
+    variable: Variable
+    """Environment variable that names the folder."""
 
 
 class Retries(Document):

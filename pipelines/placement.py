@@ -105,3 +105,4 @@ class OnCluster:
                 kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys})
             else:
                 kubernetes.use_secret_as_volume(task, secret.name, secret.folder)
+                task.set_env_variable(secret.variable, secret.folder)

@@ -20,6 +20,8 @@ SERVICES = "HAZARDLINE_SERVICES"
 REPOSITORY = "HAZARDLINE_REPOSITORY"
 """Where releases go whose recipe names no destination: a folder or `s3://bucket/prefix` (default `repository` below the
 home)."""
+SIGNING_KEYS = "HAZARDLINE_SIGNING_KEYS"
+"""Folder of the keys that sign releases, where the recipe names none (default `demo-signing-keys` below the home)."""
 EVENTS = "HAZARDLINE_EVENTS"
 """File to which stages append their progress events; without it they go nowhere."""
 KFP_TOKEN = "HAZARDLINE_KFP_TOKEN"
@@ -76,6 +78,12 @@ def services_root() -> Path:
 def repository() -> str:
     """Folder or s3:// address of releases whose recipe names no destination."""
     return os.environ.get(REPOSITORY) or str(home() / "repository")
+
+
+def signing_keys() -> Path:
+    """Folder of the keys that sign releases, absolute, where the recipe names none."""
+    value = os.environ.get(SIGNING_KEYS)
+    return Path(value).absolute() if value else home() / "demo-signing-keys"
 
 
 def digests_path() -> Path:

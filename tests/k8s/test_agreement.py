@@ -9,7 +9,7 @@ from hazardline.rayjob.manifest import ray_job
 from k8s.check import Object
 from tests.k8s.objects import amount, documented_secrets, get, names
 
-from components.cluster import SecretVariables, read_resources
+from components.cluster import RESOURCES_PATH, SecretVariables, read_resources
 
 GPU_PRODUCT = "nvidia.com/gpu.product"
 IMAGE = f"registry.test/train@sha256:{'3' * 64}"
@@ -110,6 +110,17 @@ def test_every_pod_of_a_training_finds_a_machine(
         assert found == [(None, elsewhere), ("1", sent), (None, elsewhere)]
     else:
         assert found == [("2", sent), (None, elsewhere)]
+
+
+def test_tasks_of_a_trial_fit_its_namespace_and_its_machine(rendered: dict[str, list[Object]]) -> None:
+    """One at a time, beside MLflow and what stands for S3 and PostgreSQL, on four processors and 16 GB."""
+    table = read_resources(RESOURCES_PATH.with_name("resources.local.yaml"))
+    hard = get(rendered["local"], "ResourceQuota", "namespace")["spec"]["hard"]
+    for name, task in table.tasks.items():
+        assert task.gpus == 0 and amount(task.cpu_limit) <= 4, name
+        assert amount(task.memory_limit) <= 8 * 2**30, name
+        assert amount(task.cpu) <= amount(hard["requests.cpu"]) / 4, name
+        assert amount(task.memory) <= amount(hard["requests.memory"]) / 4, name
 
 
 def _takes(machine: Object, pod: Object, selector: Mapping[str, str]) -> bool:

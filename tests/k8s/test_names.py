@@ -11,7 +11,13 @@ from k8s.check import Object, containers, name, pod_of
 from tests.k8s.objects import GUIDE, amount, documented_secrets, get, names
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = {"HAZARDLINE_HOME", "HAZARDLINE_S3_ENDPOINT", "HAZARDLINE_STORE_MIRROR", "MLFLOW_TRACKING_URI"}
+SETTINGS = {
+    "HAZARDLINE_HOME",
+    "HAZARDLINE_REPOSITORY",
+    "HAZARDLINE_S3_ENDPOINT",
+    "HAZARDLINE_STORE_MIRROR",
+    "MLFLOW_TRACKING_URI",
+}
 
 
 def test_settings_have_the_agreed_keys(overlay: list[Object]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hazardline.environment import RAYJOB
+from hazardline.environment import RAYJOB, SIGNING_KEYS
 from hazardline.errors import UserError
 from hazardline.rayjob.config import RayJobConfig
 from hazardline.stages import RETRAINING, STAGES
@@ -123,6 +123,25 @@ def test_secrets_are_references(package: Path, pods: dict[str, Any], table: Clus
             **dict.fromkeys(table.settings.optional, True),
         }
     assert [name for name, task in table.tasks.items() if "keys" in task.secrets] == ["release"]
+
+
+def test_release_is_told_where_its_keys_are(containers: dict[str, Any], table: ClusterResources) -> None:
+    told = {name: {item["name"]: item["value"] for item in found.get("env", [])} for name, found in containers.items()}
+    (keys,) = [secret for secret in table.secrets.values() if isinstance(secret, SecretFiles)]
+    assert [name for name, found in told.items() if SIGNING_KEYS in found] == ["release"]
+    assert told["release"][SIGNING_KEYS] == keys.folder
+
+
+def test_the_table_for_trials_differs_in_size_alone(table: ClusterResources, tmp_path: Path) -> None:
+    small = read_resources(RESOURCES_PATH.with_name("resources.local.yaml"))
+    same = ("namespace", "service_account", "home", "labels", "identity", "settings", "secrets")
+    assert small.model_dump(include=set(same)) == table.model_dump(include=set(same))
+    assert list(small.tasks) == list(table.tasks) and small.rayjobs == {}
+    assert {name: task.secrets for name, task in small.tasks.items()} == {
+        name: task.secrets for name, task in table.tasks.items()
+    }
+    spec, _ = parsed(compiled("crashchat_pocket_smoke", tmp_path, small).path)
+    assert set(tasks_of(spec)) <= set(small.tasks)
 
 
 def test_training_is_told_of_its_rayjob(containers: dict[str, Any], table: ClusterResources) -> None:

@@ -25,6 +25,17 @@ def release(
         run_stage_by_hand("release", recipe, inputs or [], out, {})
 
 
+@app.command("init")
+def prepare_repository(recipe: RecipeOption = None) -> None:
+    """Make the signing keys that are missing and a repository that knows the model, without a release."""
+    from hazardline.release.publish import prepare
+
+    config = _config(recipe)
+    publisher = _publisher(config)
+    prepare(publisher, config.model)
+    typer.echo(f"{publisher.destination.address()}: knows the model {config.model}; keys: {publisher.keys.folder}")
+
+
 @app.command("rollback")
 def roll_back_release(
     version: Annotated[int, typer.Argument(help="The release that devices shall go back to.")],

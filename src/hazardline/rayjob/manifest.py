@@ -225,7 +225,7 @@ def _container(
 
 
 def _placement(config: RayJobConfig, has_gpus: bool) -> dict[str, Any]:
-    """Nodes that a pod may be placed on. One without GPUs goes anywhere but to their machines, whose taint keeps it out.
+    """Nodes that a pod may be placed on. One without GPUs goes anywhere but to their machines, whose taint bars it.
 
     Kueue adds the labels of the flavours that it hands out, and those of processors and memory have none.
     """

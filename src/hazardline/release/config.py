@@ -36,8 +36,8 @@ class ReleaseConfig(Document):
     public_url: str | None = None
     """Address at which devices reach the destination, where it differs from what the destination says of itself."""
     keys: str | None = None
-    """Folder of the signing keys; made with demonstration keys where it does not exist. None: `demo-signing-keys` below
-    the hazardline home. It must lie outside the destination."""
+    """Folder of the signing keys; made with demonstration keys where it does not exist. None: HAZARDLINE_SIGNING_KEYS,
+    or `demo-signing-keys` below the hazardline home. It must lie outside the destination."""
     expiry: Expiry = Expiry()
 
     def destination_address(self) -> str:
@@ -46,4 +46,4 @@ class ReleaseConfig(Document):
 
     def keys_folder(self) -> Path:
         """Folder of the signing keys, absolute."""
-        return Path(self.keys).absolute() if self.keys else environment.home() / "demo-signing-keys"
+        return Path(self.keys).absolute() if self.keys else environment.signing_keys()

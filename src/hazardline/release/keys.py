@@ -8,6 +8,8 @@
     root.json         the newest root that this publisher trusts (public)
     published.json    the newest timestamp that this publisher wrote (public)
 
+A Secret that Kubernetes has mounted is such a folder as well: read only, with modes that are the mount's. What is noted
+lies below the hazardline home then, which a pod mostly finds empty (docs/cluster.md says what that means).
 Knows nothing of what is signed.
 """
 
@@ -19,12 +21,14 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, Key
 
+from hazardline import environment
 from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.files import write_atomic
 
 ROOT_KEYS = ("root-1", "root-2", "root-3")
 ROOT_THRESHOLD = 2
+_ROOT_NAME = "root.json"
 _README = """# Demonstration signing keys: not for production
 
 Whoever holds these files can make every device that trusts this root run any model.
@@ -52,14 +56,27 @@ class KeyFolder:
         self.folder = folder
 
     @property
+    def is_mounted(self) -> bool:
+        """Whether it is a read-only file system of its own, as a mounted Secret is: nobody can change its modes."""
+        return self.folder.is_mount() and bool(os.statvfs(self.folder).f_flag & os.ST_RDONLY)
+
+    @property
     def root_path(self) -> Path:
         """The newest root metadata that this publisher trusts."""
-        return self.folder / "root.json"
+        noted = self._notes() / _ROOT_NAME
+        return noted if noted.exists() else self.folder / _ROOT_NAME
 
     @property
     def memory_path(self) -> Path:
         """What this publisher wrote last."""
-        return self.folder / "published.json"
+        return self._notes() / "published.json"
+
+    def _notes(self) -> Path:
+        """Folder of what is not secret and changes."""
+        if not self.is_mounted:
+            return self.folder
+        folder = self.folder.absolute()
+        return environment.home() / "publisher" / folder.relative_to(folder.anchor)
 
     def prepare(self) -> None:
         """Make the folder, for its owner alone, with its warning and a rule that keeps it out of git.
@@ -67,6 +84,8 @@ class KeyFolder:
         Raises:
             UserError: the folder exists and others may read it.
         """
+        if self.is_mounted:
+            return
         if not self.folder.exists():
             self.folder.mkdir(parents=True, mode=0o700)
             write_atomic(self.folder / ".gitignore", b"*\n")
@@ -78,10 +97,20 @@ class KeyFolder:
             )
 
     def generate(self, names: Iterable[str]) -> None:
-        """Make the ed25519 keys of these names that do not exist yet."""
+        """Make the ed25519 keys of these names that do not exist yet.
+
+        Raises:
+            UserError: one is missing where the folder is mounted read only.
+        """
         for name in names:
-            if not self._path(name).exists():
-                self._write(name, CryptoSigner.generate_ed25519().private_bytes)
+            if self._path(name).exists():
+                continue
+            if self.is_mounted:
+                raise UserError(
+                    f"{self.folder}: holds no {name}.pem, and is mounted read only, so that none can be made in it; "
+                    "run `hazardline release init` where the signing keys are kept, and make the Secret anew"
+                )
+            self._write(name, CryptoSigner.generate_ed25519().private_bytes)
 
     def promote(self, successor: str, name: str) -> None:
         """Let a key take the place of another, which is gone then."""
@@ -106,7 +135,7 @@ class KeyFolder:
                 f"{path}: the signing key cannot be read ({error.strerror}); put it back, or name the folder that "
                 "holds it (release.keys)"
             ) from None
-        if mode & 0o077:
+        if mode & 0o077 and not self.is_mounted:
             raise UserError(f"{path}: the signing key has mode {mode:04o}, expected 0600; run chmod 600 on it")
         try:
             return CryptoSigner(load_pem_private_key(data, password=None))
@@ -117,6 +146,10 @@ class KeyFolder:
     def public_key(self, name: str) -> Key:
         """The public half of a key; errors as in `signer`."""
         return self.signer(name).public_key
+
+    def trust(self, root: bytes) -> None:
+        """Note the newest root metadata."""
+        write_atomic(self._notes() / _ROOT_NAME, root)
 
     def remember(self, timestamp_version: int) -> None:
         """Note the timestamp version that was just committed."""

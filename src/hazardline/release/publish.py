@@ -17,7 +17,7 @@ from tuf.api.metadata import Metadata, Root, TargetFile
 
 from hazardline.device.bundle import MANIFEST_NAME, BundleInfo
 from hazardline.errors import UserError
-from hazardline.files import canonical_json, sha256_bytes, write_atomic
+from hazardline.files import canonical_json, sha256_bytes
 from hazardline.progress import Reporter
 from hazardline.release.config import Expiry
 from hazardline.release.destination import TIMESTAMP, Destination, Stamp
@@ -145,6 +145,23 @@ def renew(publisher: Publisher) -> None:
         pass
 
 
+def prepare(publisher: Publisher, model: str) -> bytes:
+    """Make the signing keys that are missing, and a repository that knows the model; returns the root metadata.
+
+    For machines that may not hold all keys: those that release the model then need its key and those of snapshot and
+    timestamp alone. Doing it twice changes nothing but signatures.
+
+    Raises:
+        UserError: as in `publish`.
+    """
+    with publisher.destination.exclusive():
+        stamp = publisher.destination.stamp()
+        repository = _open(publisher, stamp)
+        _ensure_model(publisher.keys, repository, model)
+        _commit(publisher, repository, stamp)
+        return serialize(repository.root)
+
+
 @contextmanager
 def open_committed(publisher: Publisher) -> Iterator[Repository]:
     """The repository as it was committed; what the block changes is signed and committed when it ends well.
@@ -181,7 +198,7 @@ def rotate_root(
         data = sign_root(successor, [publisher.keys.signer(name) for name in signers])
         trust_next_root(trusted, data)
         publisher.destination.add(f"metadata/{successor.signed.version}.root.json", data)
-        write_atomic(publisher.keys.root_path, data)
+        publisher.keys.trust(data)
         return successor
 
 
@@ -225,7 +242,7 @@ def _create_root(publisher: Publisher) -> None:
     public = {role: [keys.public_key(role)] for role in roles}
     root = new_root({"root": [keys.public_key(name) for name in ROOT_KEYS], **public}, publisher.now, publisher.expiry)
     data = sign_root(root, [keys.signer(name) for name in ROOT_KEYS[:ROOT_THRESHOLD]])
-    write_atomic(keys.root_path, data)
+    keys.trust(data)
 
 
 def _trusted_root(publisher: Publisher) -> Metadata[Root]:
@@ -235,7 +252,7 @@ def _trusted_root(publisher: Publisher) -> Metadata[Root]:
     publisher.destination.add(f"metadata/{root.signed.version}.root.json", data)
     while (later := publisher.destination.read(f"metadata/{root.signed.version + 1}.root.json")) is not None:
         root = trust_next_root(root, later)
-        write_atomic(publisher.keys.root_path, later)
+        publisher.keys.trust(later)
     return root
 
 
