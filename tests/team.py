@@ -1,5 +1,6 @@
 """A team's services for tests: PostgreSQL, MLflow with authentication, and Ceph (moto's server where it is missing)."""
 
+import json
 import os
 import shutil
 import socket
@@ -47,6 +48,18 @@ class Team:
         forget(monkeypatch)
         for name, value in self.environment().items():
             monkeypatch.setenv(name, value)
+
+    def let_devices_read_releases(self) -> None:
+        """What is up to the owner of an S3 server that is a team's own."""
+        bucket = self.stack.settings.bucket("releases")
+        allowed = {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "s3:GetObject",
+            "Resource": f"arn:aws:s3:::{bucket}/*",
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        self.stack.storage.client("line").put_bucket_policy(Bucket=bucket, Policy=policy)
 
     def secrets(self) -> dict[str, str]:
         """All that must not be seen, by file; keys of S3 by account."""
@@ -97,6 +110,8 @@ def started() -> Iterator[Team]:
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     try:
         up(team.installation, {**ports, "mlflow_workers": 1}, START_TIMEOUT_S)
+        if team.stack.storage.ceph is None:
+            team.let_devices_read_releases()
         yield team
     finally:
         down(team.installation)

@@ -24,10 +24,10 @@ NEEDED = {"dockerd": "docker.io", CLIENT: "docker.io", "mmdebstrap": "mmdebstrap
 PACKAGES = "ca-certificates,python3,python3-venv"
 START_TIMEOUT_S = 60
 NOT_PERMITTED = re.compile(
-    r"(?i)failed to (?:start daemon|load listeners|mount)\b.*"
-    r"(?:operation not permitted|permission denied|cgroup isn't mounted)"
+    r"failed to mount overlay: [^\"]+"
+    r"|(?i:failed to (?:start daemon|load listeners): .*(?:not permitted|permission denied|cgroup isn't mounted))"
 )
-"""What the daemon says in a container that was given no privileges: no mounts, no iptables, no cgroups."""
+"""What the daemon says where it may not mount, set up a network or limit memory: in a container without privileges."""
 CI_BASE = """ARG DEBIAN_BASE
 FROM ${DEBIAN_BASE}
 COPY ca.crt /usr/local/share/ca-certificates/host.crt
@@ -91,11 +91,12 @@ def daemon(folder: Path, wrapper: Sequence[str] = ()) -> Iterator[Daemon]:
         wrapper: a command that runs the daemon's.
 
     Raises:
-        NotPermittedError: it ended for lack of privileges, or began without those that containers take.
+        NotPermittedError: it ended, for lack of privileges.
     """
     folder.mkdir(parents=True, exist_ok=True)
     running = Path(tempfile.mkdtemp(prefix="hzl-docker-"))  # a socket's path may not be long
     command = ["setpriv", "--pdeathsig", "TERM", *wrapper, "dockerd", "--log-level", "warn"]  # none outlives the tests
+    command += ["--storage-driver", "overlay2"]  # what it falls back to copies an image for each of its layers
     command += ["--data-root", folder / "data"]
     command += ["--exec-root", running / "exec", "--pidfile", running / "pid", "--host", f"unix://{running / 'socket'}"]
     log_path = folder / "dockerd.log"
@@ -108,9 +109,11 @@ def daemon(folder: Path, wrapper: Sequence[str] = ()) -> Iterator[Daemon]:
             while process.poll() is None and not found.answers():
                 assert time.monotonic() < give_up_at, log_path.read_text()
                 time.sleep(0.2)
-            if refused := NOT_PERMITTED.findall(log_path.read_text()):
+            if process.poll() is not None:
+                said = log_path.read_text()
+                refused = NOT_PERMITTED.findall(said)
+                assert refused, said
                 raise NotPermittedError(refused[-1])
-            assert process.poll() is None, log_path.read_text()
             yield found
         finally:
             process.send_signal(signal.SIGTERM)

@@ -10,6 +10,7 @@ from tests.docker.daemon import NotPermittedError, daemon
 WITHOUT_CGROUPS = "umount --lazy /sys/fs/cgroup/* 2>/dev/null; umount --lazy /sys/fs/cgroup; exec"
 TAKEN = {
     "capabilities": (["setpriv", "--bounding-set=-all", "--inh-caps=-all"], "operation not permitted"),
+    "mounts": (["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"], "overlay: operation not permitted"),
     "network": (["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"], "Permission denied"),
     "cgroups": (["unshare", "--mount", "sh", "-c", f'{WITHOUT_CGROUPS} "$@"', "sh"], "cgroup isn't mounted"),
 }
