@@ -15,6 +15,9 @@ ENV ?=
 SERVICES ?=
 # Processes that tests are dealt out to, by file; a line of the tests takes up to 5 GB.
 TEST_WORKERS ?= 2
+# The folder of Docker's data for `make test-images`, 16 GB; what is in it already is used. `make test` goes by the
+# environment alone.
+IMAGES_FOLDER ?= .docker-tests
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,7 +35,7 @@ export DS_BUILD_OPS := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types compile images image-locks ui services services-stop services-status pocket-base pocket-image-base bench clean check-machine
+.PHONY: help run test test-images lint types compile images image-locks ui services services-stop services-status pocket-base pocket-image-base bench clean check-machine
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +48,10 @@ run: $(STAMP) ## Install what is needed and run the whole line (RECIPE=recipes/c
 
 test: lint types $(GPU_STAMP) ## Install what is needed and run lint, types and all tests.
 	@$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+
+# One process: what is dealt out to several would build and run everything in each.
+test-images: $(STAMP) ## Build images and test them and the line in containers, as root (IMAGES_FOLDER=.docker-tests).
+	@HAZARDLINE_TEST_DOCKER="$(IMAGES_FOLDER)" $(BIN)/python -m pytest --numprocesses 0 tests/docker
 
 lint: $(STAMP) ## Check style and format.
 	@$(BIN)/ruff check .
@@ -96,7 +103,7 @@ bench: $(STAMP) ## Run the benchmarks (about two hours, added up; installs two p
 clean: ## Remove all that runs left in the home, data sets' versions, releases and signing keys as well. Not services.
 	@test ! -d "$(HOME_FOLDER)" || find "$(HOME_FOLDER)" -mindepth 1 -maxdepth 1 ! -name services -exec rm -rf {} +
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
-	@find . -path ./$(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +
+	@find . \( -path ./$(VENV) -o -path ./.docker-tests \) -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt | check-machine
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo >&2 \

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.docker.daemon import Daemon
-from tests.docker.team_services import Services
+from tests.team import Team
 
 ROOT = Path(__file__).parents[2]
-BUILT = ("hazardline-pipeline-python", "hazardline-device")
+BUILT = ("hazardline-pipeline-python", "hazardline-device", "hazardline-mlflow")
 RECIPE = ROOT / "recipes" / "crashchat_pocket_smoke.yaml"
 USER = 10001
 
@@ -35,7 +35,7 @@ class Line:
 
     done: subprocess.CompletedProcess[str]
     home: Path
-    services: Services
+    team: Team
 
     @property
     def bundle(self) -> Path:

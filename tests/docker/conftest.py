@@ -1,25 +1,38 @@
-"""The images, really built, and the line, run in them once for all tests."""
+"""The images, really built, and the line, run in them once for all tests against a team's services."""
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.docker.checkout import BUILT, RECIPE, Line, new_home, run_pipelines
-from tests.docker.daemon import CLIENT, VARIABLE, Daemon, daemon, make_base, what_is_missing
-from tests.docker.team_services import Services, team_services
+from tests.docker.daemon import CLIENT, VARIABLE, Daemon, NotPermittedError, daemon, make_base, what_is_missing
+from tests.s3_service import s3_service
+from tests.team import Team, at_home, open_to_others, skip_without_postgres, started
+
+HERE_ALONE = ("HAZARDLINE_SERVICES", "HAZARDLINE_STORE", "HAZARDLINE_DATASETS")
+"""Folders in the env file of services that root has started: containers, which are nobody, could not write there."""
 
 
 @pytest.fixture(scope="session")
-def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon with the images built from this checkout."""
+def programs() -> None:
+    """What these tests take is there."""
     missing = what_is_missing()
     if missing is not None:
         pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def docker(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with the images built from this checkout."""
     work = tmp_path_factory.mktemp("images")
-    with daemon(Path(os.environ[VARIABLE]).absolute()) as running:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(daemon(Path(os.environ[VARIABLE]).absolute()))
+        except NotPermittedError as error:
+            pytest.skip(f"Docker's daemon may not do here what it must: {error}")
         base = make_base(running, work)
         done = run_pipelines(running, "images", "build", "--base-image", base, "--docker", CLIENT,
                          *(word for name in BUILT for word in ("--image", name)))  # fmt: skip
@@ -29,19 +42,20 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 @pytest.fixture(scope="session")
-def services(docker: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    with team_services(tmp_path_factory.mktemp("services")) as running:
-        yield running
+def team(docker: Daemon) -> Iterator[Team]:
+    """Services as `make services` starts them."""
+    skip_without_postgres()
+    with open_to_others() as folder, s3_service() as own_s3, pytest.MonkeyPatch.context() as patch:
+        at_home(folder, own_s3, patch)
+        with started() as team:
+            patch.undo()
+            yield team
 
 
 @pytest.fixture(scope="session")
-def line(docker: Daemon, services: Services, tmp_path_factory: pytest.TempPathFactory) -> Line:
+def line(docker: Daemon, team: Team, tmp_path_factory: pytest.TempPathFactory) -> Line:
     """The pocket line in miniature, each task in a container of the pipeline image."""
-    folder = tmp_path_factory.mktemp("line")
-    home = new_home(folder / "home")
-    recipe = folder / RECIPE.name
-    data = yaml.safe_load(RECIPE.read_text())
-    data["release"]["destination"] = services.destination
-    recipe.write_text(yaml.safe_dump(data))
-    variables = {**services.variables, "HAZARDLINE_HOME": str(home)}
-    return Line(run_pipelines(docker, "run", str(recipe), "--runner", "docker", **variables), home, services)
+    home = new_home(tmp_path_factory.mktemp("line") / "home")
+    variables = {name: value for name, value in team.environment().items() if name not in HERE_ALONE}
+    variables["HAZARDLINE_HOME"] = str(home)
+    return Line(run_pipelines(docker, "run", str(RECIPE), "--runner", "docker", **variables), home, team)

@@ -5,12 +5,13 @@ A folder of the user's keeps the daemon's data from run to run: a build that has
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +23,11 @@ CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 NEEDED = {"dockerd": "docker.io", CLIENT: "docker.io", "mmdebstrap": "mmdebstrap", "docker-registry": "docker-registry"}
 PACKAGES = "ca-certificates,python3,python3-venv"
 START_TIMEOUT_S = 60
+NOT_PERMITTED = re.compile(
+    r"failed to mount overlay: [^\"]+"
+    r"|(?i:failed to (?:start daemon|load listeners): .*(?:not permitted|permission denied|cgroup isn't mounted))"
+)
+"""What the daemon says where it may not mount, set up a network or limit memory: in a container without privileges."""
 CI_BASE = """ARG DEBIAN_BASE
 FROM ${DEBIAN_BASE}
 COPY ca.crt /usr/local/share/ca-certificates/host.crt
@@ -41,6 +47,10 @@ def what_is_missing() -> str | None:
         return "dockerd and mmdebstrap take root"
     absent = sorted({package for program, package in NEEDED.items() if shutil.which(program) is None})
     return f"apt-get install {' '.join(absent)} (not found)" if absent else None
+
+
+class NotPermittedError(Exception):
+    """The machine does not let a daemon do its work; the text is the daemon's."""
 
 
 class Daemon:
@@ -63,28 +73,47 @@ class Daemon:
         assert done.returncode == status, f"docker {arguments[0]}: status {done.returncode}\n{done.stdout}"
         return done.stdout
 
+    def answers(self) -> bool:
+        """Whether it is up."""
+        done = subprocess.run([CLIENT, "info"], env={**os.environ, **self.environment}, capture_output=True)
+        return done.returncode == 0
+
     def has(self, image: str) -> bool:
         return bool(self.ask("image", "ls", "--quiet", image).strip())
 
 
 @contextmanager
-def daemon(folder: Path) -> Iterator[Daemon]:
-    """A daemon whose data lie in a folder, for the length of a block."""
+def daemon(folder: Path, wrapper: Sequence[str] = ()) -> Iterator[Daemon]:
+    """A daemon whose data lie in a folder, for the length of a block.
+
+    Args:
+        folder: made where it is missing.
+        wrapper: a command that runs the daemon's.
+
+    Raises:
+        NotPermittedError: it ended, for lack of privileges.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     running = Path(tempfile.mkdtemp(prefix="hzl-docker-"))  # a socket's path may not be long
-    command = ["dockerd", "--log-level", "warn", "--data-root", folder / "data", "--exec-root", running / "exec"]
-    command += ["--pidfile", running / "pid", "--host", f"unix://{running / 'socket'}"]
-    with (folder / "lock").open("w") as lock, (folder / "dockerd.log").open("w") as log:
+    command = ["setpriv", "--pdeathsig", "TERM", *wrapper, "dockerd", "--log-level", "warn"]  # none outlives the tests
+    command += ["--storage-driver", "overlay2"]  # what it falls back to copies an image for each of its layers
+    command += ["--data-root", folder / "data"]
+    command += ["--exec-root", running / "exec", "--pidfile", running / "pid", "--host", f"unix://{running / 'socket'}"]
+    log_path = folder / "dockerd.log"
+    with (folder / "lock").open("w") as lock, log_path.open("w") as log:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests may be dealt out to several processes, and a folder has one daemon
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             found = Daemon(running / "socket")
             give_up_at = time.monotonic() + START_TIMEOUT_S
-            while subprocess.run(
-                [CLIENT, "info"], env={**os.environ, **found.environment}, capture_output=True
-            ).returncode:
-                assert process.poll() is None and time.monotonic() < give_up_at, (folder / "dockerd.log").read_text()
+            while process.poll() is None and not found.answers():
+                assert time.monotonic() < give_up_at, log_path.read_text()
                 time.sleep(0.2)
+            if process.poll() is not None:
+                said = log_path.read_text()
+                refused = NOT_PERMITTED.findall(said)
+                assert refused, said
+                raise NotPermittedError(refused[-1])
             yield found
         finally:
             process.send_signal(signal.SIGTERM)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.docker.checkout import BUILT, ROOT
 from tests.docker.daemon import Daemon
-from tests.test_images import TRAINING, locked
+from tests.test_images import TRAINING, lock_of, locked
 
 SMALL_MB = 800
 """The device image on Debian's base; torch alone is more."""
@@ -72,6 +72,14 @@ def test_the_pipeline_image_has_all_that_its_packages_ask_for(docker: Daemon) ->
     said = docker.ask("run", "--rm", "--network", "none", "--read-only", "hazardline-pipeline-python",
                       "python3", "-m", "pip", "check")  # fmt: skip
     assert "No broken requirements found" in said
+
+
+def test_the_mlflow_image_has_the_server_and_what_its_backup_takes(docker: Daemon) -> None:
+    for program in ("mlflow", "pg_dump", "pg_restore"):
+        said = docker.ask("run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "hazardline-mlflow",
+                          program, "--version")  # fmt: skip
+        version = lock_of("mlflow")["mlflow"] if program == "mlflow" else "15."
+        assert f" {version}" in said
 
 
 def test_the_device_image_is_small_and_knows_nothing_of_training(docker: Daemon) -> None:

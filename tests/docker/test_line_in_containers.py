@@ -1,4 +1,4 @@
-"""The line through KFP's Docker runner, against servers; and what a container that fails comes to."""
+"""The line through KFP's Docker runner, against a team's services; and what a container that fails comes to."""
 
 import json
 import os
@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
+from hazardline.services.installation import Purpose
 from hazardline.stages import STAGES
+from hazardline.tracking import connect
 from tests.docker.checkout import RECIPE, ROOT, USER, Line, new_home, run_pipelines
 from tests.docker.daemon import Daemon
+from tests.team import Team
 
 MODEL = "crashchat-pocket-smoke"
 PIPELINE = "hazardline-pipeline-python"
@@ -34,7 +36,11 @@ BROKEN = {
     "says-why": ("raise UserError('no display')", 2, r"simulate failed: no display"),
     "is-killed": ("os.kill(os.getpid(), 9)", 1, r"simulate failed: the process was ended from outside"),
 }
-BEFORE_IT_BEGINS = {"ends-at-once": '["sh", "-c", "exit 7"]', "cannot-start": '["/no/such/program"]'}
+BEFORE_IT_BEGINS = {
+    "ends-at-once": '["sh", "-c", "exit 7"]',
+    "does-nothing": '["true"]',
+    "cannot-start": '["/no/such/program"]',
+}
 
 
 @pytest.fixture
@@ -55,24 +61,28 @@ def test_every_stage_is_made_in_a_container(line: Line, summary: dict[str, list[
 def test_the_servers_have_what_the_line_made(
     line: Line, summary: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in line.services.variables.items():
-        monkeypatch.setenv(name, value)
-    uri = line.services.variables["MLFLOW_TRACKING_URI"]
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    line.team.use(monkeypatch)
+    client = connect()
     version = client.get_model_version_by_alias(MODEL, "champion")
     assert version.run_id and list(client.list_artifacts(version.run_id))
-    bucket, _, prefix = line.services.destination.removeprefix("s3://").partition("/")
-    found = line.services.s3().list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
-    assert any("metadata/timestamp.json" in item["Key"] for item in found)
+    assert any(key.endswith("adapter_model.safetensors") for key in keys(line.team, "mlflow"))
+    assert any(key.endswith("metadata/timestamp.json") for key in keys(line.team, "releases"))
+    assert any(key.startswith("mirror/") for key in keys(line.team, "work"))
     assert summary["device"] != {}
 
 
+def keys(team: Team, purpose: Purpose) -> list[str]:
+    """Keys in a bucket."""
+    client = team.stack.storage.client("mlflow" if purpose == "mlflow" else "line")
+    return [item["Key"] for item in client.list_objects_v2(Bucket=team.stack.settings.bucket(purpose))["Contents"]]
+
+
 def test_secrets_are_nowhere_in_what_a_run_leaves(line: Line, summary: dict[str, object]) -> None:
-    secrets = [secret.encode() for secret in line.services.secrets()]
-    assert secrets
+    secrets = list(line.team.secrets().values())
+    assert len(secrets) >= 5
     files = [path for path in line.home.rglob("*") if path.is_file()]
-    assert [path for path in files if any(secret in path.read_bytes() for secret in secrets)] == []
-    assert not [secret for secret in line.services.secrets() if secret in line.done.stdout + line.done.stderr]
+    assert [path for path in files if any(secret.encode() in path.read_bytes() for secret in secrets)] == []
+    assert not [secret[:4] for secret in secrets if secret in line.done.stdout + line.done.stderr]
 
 
 def run(docker: Daemon, image: str, folder: Path) -> tuple[int, str]:

@@ -3,6 +3,8 @@
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,6 @@ import pytest
 
 from tests.docker.checkout import run_pipelines
 from tests.docker.daemon import CLIENT, Daemon
-from tests.docker.team_services import answers
 
 from components.image_lock import LOCK_PATH, read_lock, references
 
@@ -43,6 +44,15 @@ def registry(docker: Daemon, tmp_path: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def answers(url: str) -> bool:
+    """Whether a server says something at an address."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
 
 
 def test_a_pushed_image_is_locked_and_pulled_by_its_digest(docker: Daemon, registry: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import docker
 import pytest
-from kfp import local
+from kfp import dsl, local
 from rich.console import Console
 
 from hazardline.errors import UserError
@@ -182,6 +182,34 @@ def test_a_container_that_never_began_fails_the_run(
         outcome = outcome_of([], recipe, home, monkeypatch, error)
         assert (outcome.status, outcome.failed_stage) == (1, "simulate")
         assert outcome.error == "it was ended before it began; see the log"
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def leaves_nothing() -> str:
+    """End well, before the output is written."""
+    import os
+
+    os._exit(0)
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def reads(record: str) -> None:
+    """Ask for the output."""
+
+
+@dsl.pipeline(name="nothing-to-read")
+def nothing_to_read() -> None:
+    """What KFP makes of a container that is gone before it can be asked for its status."""
+    reads(record=leaves_nothing().output)
+
+
+def test_a_task_that_misses_what_a_lost_one_should_have_left_fails_the_run(recipe: Recipe, home: Path) -> None:
+    work = Work(nothing_to_read, {}, ("simulate",), lambda records: ["simulate"])
+    folder = new_run_folder(recipe, RECIPE)
+    with (home / "console").open("w") as console:
+        outcome = run_locally(work, folder, Console(file=console))
+    assert (outcome.status, outcome.failed_stage) == (1, "simulate")
+    assert "Tried to get output" in folder.log.read_text()
 
 
 def test_what_a_stage_says_of_its_failure_stands(recipe: Recipe, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
