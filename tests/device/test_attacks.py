@@ -78,8 +78,8 @@ def committed(world: World) -> Repository:
 
 
 def commit(world: World, repository: Repository, keys: KeyFolder | None = None, days: float = 0) -> None:
-    now = world.now + timedelta(days=days)
-    for file in seal(repository, (keys or world.keys).signer, {}, world.expiry, now):
+    now, signing = world.now + timedelta(days=days), keys or world.keys
+    for file in seal(repository, signing.signer, signing.has, {}, world.expiry, now):
         (world.repository / "metadata" / file.name).write_bytes(file.data)
 
 

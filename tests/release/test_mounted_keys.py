@@ -1,5 +1,6 @@
 """Keys in a Secret that a pod has mounted: a file system of its own, read only, with the mount's modes."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,13 +10,25 @@ import pytest
 from typer.testing import CliRunner
 
 from hazardline.cli.release_commands import app
+from hazardline.device.bundle import verify_bundle
 from hazardline.errors import UserError
+from hazardline.progress import SilentReporter
 from hazardline.release.keys import KeyFolder
-from hazardline.release.publish import Publisher, prepare, renew
+from hazardline.release.publish import Publisher, prepare, publish, renew
 from hazardline.release.rotate import rotate_key
 from tests.release.world import MODEL, World, write_bundle
 
 IN_THE_SECRET = (f"model-{MODEL}.pem", "snapshot.pem", "timestamp.pem", "root.json")
+
+
+class Notes(SilentReporter):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 class Pod(World):
@@ -134,3 +147,19 @@ def test_the_command_makes_keys_and_a_repository_and_no_release(
     assert not (tmp_path / "home").exists()
     assert (tmp_path / "repository/metadata/timestamp.json").is_file()
     assert [path.name for path in (tmp_path / "repository").iterdir() if path.name == "targets"] == []
+
+
+def test_roles_whose_keys_are_elsewhere_wait_for_those_and_no_release_does(pod: Pod, owner: World) -> None:
+    bundle, reporter = write_bundle(pod.root / "bundle"), Notes()
+    assert pod.release(bundle).version == 1
+    device, late = pod.device(), pod.expiry.targets_days * 0.7
+    released = publish(pod.publisher(days=late), MODEL, "beta", verify_bundle(bundle), {}, reporter)
+    assert released.is_new
+    (note,) = reporter.notes
+    assert re.fullmatch(r"targets expires on \S+, and its key is not here: renew it where that is", note)
+    assert list(renew(pod.publisher(days=late))) == ["targets"]
+    assert renew(owner.publisher(days=late)) == {}
+    assert renew(pod.publisher(days=late)) == {}
+    assert pod.update(device).status == "installed"
+    with pytest.raises(UserError, match=r"targets\.pem: the signing key cannot be read"):
+        renew(pod.publisher(days=3 * late))

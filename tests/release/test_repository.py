@@ -47,24 +47,24 @@ def repository(keys: KeyFolder) -> Repository:
 
 def test_files_come_in_order_and_the_timestamp_last(repository: Repository, keys: KeyFolder) -> None:
     repository.add_target("m", "files/m/x", 3, DIGEST)
-    names = [file.name for file in seal(repository, keys.signer, {}, EXPIRY, NOW)]
+    names = [file.name for file in seal(repository, keys.signer, keys.has, {}, EXPIRY, NOW)]
     assert names == ["1.targets.json", "1.model-m.json", "1.snapshot.json", "timestamp.json"]
 
 
 def test_versions_go_up_and_skip_what_was_left_behind(repository: Repository, keys: KeyFolder) -> None:
-    seal(repository, keys.signer, {}, EXPIRY, NOW)
+    seal(repository, keys.signer, keys.has, {}, EXPIRY, NOW)
     repository.add_target("m", "files/m/x", 3, DIGEST)
-    names = [file.name for file in seal(repository, keys.signer, {"snapshot": 5, "model-m": 1}, EXPIRY, NOW)]
+    names = [file.name for file in seal(repository, keys.signer, keys.has, {"snapshot": 5, "model-m": 1}, EXPIRY, NOW)]
     assert names == ["2.model-m.json", "6.snapshot.json", "timestamp.json"]
     assert repository.timestamp.signed.version == 2
     repository.add_target("m", "files/m/x", 3, DIGEST)
-    names = [file.name for file in seal(repository, keys.signer, {}, EXPIRY, NOW)]
+    names = [file.name for file in seal(repository, keys.signer, keys.has, {}, EXPIRY, NOW)]
     assert names == ["7.snapshot.json", "timestamp.json"]
 
 
 def test_what_was_sealed_loads_and_goes_on(repository: Repository, keys: KeyFolder) -> None:
     repository.add_target("m", "files/m/x", 3, DIGEST)
-    files = {file.name: file.data for file in seal(repository, keys.signer, {}, EXPIRY, NOW)}
+    files = {file.name: file.data for file in seal(repository, keys.signer, keys.has, {}, EXPIRY, NOW)}
     loaded = load_repository(repository.root, files["timestamp.json"], files.__getitem__)
     target = loaded.target("m", "files/m/x")
     assert target is not None and (target.length, target.hashes) == (3, {"sha256": DIGEST})
@@ -74,13 +74,13 @@ def test_what_was_sealed_loads_and_goes_on(repository: Repository, keys: KeyFold
     with pytest.raises(UserError, match="trusts another key"):
         loaded.add_model("m", keys.public_key("model-n"))
     loaded.add_model("n", keys.public_key("model-n"))
-    names = [file.name for file in seal(loaded, keys.signer, {}, EXPIRY, NOW)]
+    names = [file.name for file in seal(loaded, keys.signer, keys.has, {}, EXPIRY, NOW)]
     assert names == ["2.targets.json", "1.model-n.json", "2.snapshot.json", "timestamp.json"]
 
 
 @pytest.mark.parametrize("name", ["timestamp.json", "1.snapshot.json", "1.targets.json", "1.model-m.json"])
 def test_loading_refuses_any_changed_file(repository: Repository, keys: KeyFolder, name: str) -> None:
-    files = {file.name: file.data for file in seal(repository, keys.signer, {}, EXPIRY, NOW)}
+    files = {file.name: file.data for file in seal(repository, keys.signer, keys.has, {}, EXPIRY, NOW)}
     metadata = Metadata.from_bytes(files[name])
     metadata.signed.expires += timedelta(days=1000)
     files[name] = metadata.to_bytes()
@@ -89,21 +89,21 @@ def test_loading_refuses_any_changed_file(repository: Repository, keys: KeyFolde
 
 
 def test_what_is_half_way_to_its_expiry_is_renewed(repository: Repository, keys: KeyFolder) -> None:
-    seal(repository, keys.signer, {}, EXPIRY, NOW)
-    assert not needs_renewal(repository, EXPIRY, NOW + timedelta(days=3))
-    assert needs_renewal(repository, EXPIRY, NOW + timedelta(days=4))
-    soon = [file.name for file in seal(repository, keys.signer, {}, EXPIRY, NOW + timedelta(days=4))]
+    seal(repository, keys.signer, keys.has, {}, EXPIRY, NOW)
+    assert not needs_renewal(repository, keys.has, EXPIRY, NOW + timedelta(days=3))
+    assert needs_renewal(repository, keys.has, EXPIRY, NOW + timedelta(days=4))
+    soon = [file.name for file in seal(repository, keys.signer, keys.has, {}, EXPIRY, NOW + timedelta(days=4))]
     assert soon == ["2.snapshot.json", "timestamp.json"]
-    late = [file.name for file in seal(repository, keys.signer, {}, EXPIRY, NOW + timedelta(days=46))]
+    late = [file.name for file in seal(repository, keys.signer, keys.has, {}, EXPIRY, NOW + timedelta(days=46))]
     assert late == ["2.targets.json", "2.model-m.json", "3.snapshot.json", "timestamp.json"]
     assert repository.targets.signed.expires == NOW + timedelta(days=46 + EXPIRY.targets_days)
 
 
 def test_the_same_edits_at_the_same_time_give_the_same_bytes(repository: Repository, keys: KeyFolder) -> None:
-    first = seal(repository, keys.signer, {}, EXPIRY, NOW)
+    first = seal(repository, keys.signer, keys.has, {}, EXPIRY, NOW)
     again = empty_repository(repository.root)
     again.add_model("m", keys.public_key("model-m"))
-    assert seal(again, keys.signer, {}, EXPIRY, NOW) == first
+    assert seal(again, keys.signer, keys.has, {}, EXPIRY, NOW) == first
 
 
 def test_a_root_is_followed_only_with_enough_signatures_of_both(repository: Repository, keys: KeyFolder) -> None:

@@ -56,8 +56,10 @@ def renew_signatures(recipe: RecipeOption = None) -> None:
     from hazardline.release.publish import renew
 
     publisher = _publisher(_config(recipe))
-    renew(publisher)
+    left = renew(publisher)
     typer.echo(f"{publisher.destination.address()}: signed again")
+    for role, end in left.items():
+        typer.echo(f"{role} expires on {end:%Y-%m-%d}, and its key is not here: renew where it is", err=True)
 
 
 @app.command("rotate")

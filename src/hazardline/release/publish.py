@@ -34,6 +34,7 @@ from hazardline.release.keys import ROOT_KEYS, ROOT_THRESHOLD, KeyFolder
 from hazardline.release.repository import (
     Repository,
     empty_repository,
+    left_to_others,
     load_repository,
     needs_renewal,
     new_root,
@@ -98,7 +99,7 @@ def publish(
         _ensure_model(publisher.keys, repository, model)
         current = _current(publisher, repository, model, channel)
         if current is not None and current.manifest_sha256 == bundle.manifest_sha256:
-            if needs_renewal(repository, publisher.expiry, publisher.now):
+            if needs_renewal(repository, publisher.keys.has, publisher.expiry, publisher.now):
                 _commit(publisher, repository, stamp)
             return Published(current.version, False, 0, serialize(repository.root))
         release = _release(repository, model, bundle, facts, publisher.now)
@@ -107,6 +108,9 @@ def publish(
         pointer = Channel(model=model, channel=channel, version=release.version, release_sha256=digest)
         _add_document(publisher, repository, model, channel_target(model, channel), pointer)
         _commit(publisher, repository, stamp)
+        left = left_to_others(repository, publisher.keys.has, publisher.expiry, publisher.now)
+        for role, end in left.items():
+            reporter.note(f"{role} expires on {end:%Y-%m-%d}, and its key is not here: renew it where that is")
         return Published(release.version, True, num_uploaded, serialize(repository.root))
 
 
@@ -135,14 +139,17 @@ def roll_back(publisher: Publisher, model: str, channel: str, version: int, reas
         return pointer
 
 
-def renew(publisher: Publisher) -> None:
+def renew(publisher: Publisher) -> dict[str, datetime]:
     """Sign snapshot and timestamp again (and older roles past half of their time): what a nightly job does.
+
+    Returns:
+        Roles that are to be renewed where their keys are, with the time until which devices take them.
 
     Raises:
         UserError: nothing was ever published; or as in `publish`.
     """
-    with open_committed(publisher):
-        pass
+    with open_committed(publisher) as repository:
+        return left_to_others(repository, publisher.keys.has, publisher.expiry, publisher.now)
 
 
 def prepare(publisher: Publisher, model: str) -> bytes:
@@ -350,7 +357,9 @@ def _commit(publisher: Publisher, repository: Repository, stamp: Stamp | None) -
     for name in publisher.destination.names("metadata"):
         if match := _VERSIONED.match(name):
             taken[match[2]] = max(taken.get(match[2], 0), int(match[1]))
-    *files, timestamp = seal(repository, publisher.keys.signer, taken, publisher.expiry, publisher.now)
+    *files, timestamp = seal(
+        repository, publisher.keys.signer, publisher.keys.has, taken, publisher.expiry, publisher.now
+    )
     for file in files:
         publisher.destination.add(f"metadata/{file.name}", file.data)
     assert f"metadata/{timestamp.name}" == TIMESTAMP

@@ -211,15 +211,22 @@ def load_repository(root: Metadata[Root], timestamp: bytes, read: Callable[[str]
 
 
 def seal(
-    repository: Repository, signer_of: SignerOf, taken: Mapping[str, int], expiry: Expiry, now: datetime
+    repository: Repository,
+    signer_of: SignerOf,
+    holds: Callable[[str], bool],
+    taken: Mapping[str, int],
+    expiry: Expiry,
+    now: datetime,
 ) -> list[SignedFile]:
     """Sign what has changed or has lived half of its time, and give the files in the order in which to write them.
 
-    Versions go up strictly, also past versions that a publisher left behind when it was cut off before the timestamp.
+    A role whose key is elsewhere stays as it was signed there for as long as it is valid (`left_to_others`). Versions
+    go up strictly, also past versions that a publisher left behind when it was cut off before the timestamp.
 
     Args:
         repository: edited in place.
         signer_of: signer of a role.
+        holds: whether a role's key is here.
         taken: highest version of each role that lies at the destination, committed or not.
         expiry: days of validity.
         now: clock, UTC.
@@ -230,7 +237,8 @@ def seal(
     files = []
     for role, metadata in [("targets", repository.targets), *sorted(repository.models.items())]:
         lifetime = timedelta(days=expiry.targets_days)
-        if role in repository.changed or metadata.signed.expires - now < lifetime / 2:
+        is_due = metadata.signed.expires - now < lifetime / 2
+        if role in repository.changed or (is_due and (holds(role) or metadata.signed.expires <= now)):
             files.append(_sign(repository, role, metadata, signer_of, taken, now + lifetime))
     snapshot, timestamp = repository.snapshot, repository.timestamp
     snapshot.signed.version = _next(snapshot, taken.get("snapshot", 0))
@@ -247,15 +255,27 @@ def seal(
     return files
 
 
-def needs_renewal(repository: Repository, expiry: Expiry, now: datetime) -> bool:
-    """Whether any role has lived half of its time, so that publishing again makes sense without a new release."""
-    ages = [
-        (repository.timestamp.signed, expiry.timestamp_days),
-        (repository.snapshot.signed, expiry.snapshot_days),
-        (repository.targets.signed, expiry.targets_days),
-        *((metadata.signed, expiry.targets_days) for metadata in repository.models.values()),
+def needs_renewal(repository: Repository, holds: Callable[[str], bool], expiry: Expiry, now: datetime) -> bool:
+    """Whether a role that can be signed here has lived half of its time: publishing again makes sense without news."""
+    return any(holds(role) for role in _due(repository, expiry, now))
+
+
+def left_to_others(
+    repository: Repository, holds: Callable[[str], bool], expiry: Expiry, now: datetime
+) -> dict[str, datetime]:
+    """Roles that have lived half of their time and whose keys are elsewhere, with the end of their validity."""
+    return {role: end for role, end in _due(repository, expiry, now).items() if not holds(role)}
+
+
+def _due(repository: Repository, expiry: Expiry, now: datetime) -> dict[str, datetime]:
+    """Roles that have lived half of their time, with the end of their validity."""
+    ages: list[tuple[str, Signed, int]] = [
+        ("timestamp", repository.timestamp.signed, expiry.timestamp_days),
+        ("snapshot", repository.snapshot.signed, expiry.snapshot_days),
+        ("targets", repository.targets.signed, expiry.targets_days),
+        *((role, metadata.signed, expiry.targets_days) for role, metadata in sorted(repository.models.items())),
     ]
-    return any(signed.expires - now < timedelta(days=days) / 2 for signed, days in ages)
+    return {role: signed.expires for role, signed, days in ages if signed.expires - now < timedelta(days=days) / 2}
 
 
 def serialize(metadata: Metadata[Any]) -> bytes:
