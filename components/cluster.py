@@ -51,6 +51,8 @@ class SecretVariables(Document):
     kind: Literal["variables"]
     name: Name
     keys: Annotated[list[Variable], Field(min_length=1)]
+    optional: bool
+    """Whether a pod starts where the Secret, or a key of it, is not there; without it the variable is not set."""
 
 
 class SecretFiles(Document):
@@ -138,7 +140,7 @@ class ClusterResources(Document):
     labels: dict[str, str]
     identity: Identity
     settings: Settings
-    secrets: dict[str, SecretVariables | SecretFiles]
+    secrets: dict[str, Annotated[SecretVariables | SecretFiles, Field(discriminator="kind")]]
     pools: dict[str, Pool]
     rayjobs: dict[str, RayWork]
     tasks: dict[str, TaskResources]

@@ -30,6 +30,9 @@ RUN groupadd --gid 10001 hazardline \
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /sbom.json /opt/hazardline/sbom.json
 COPY mlflow/gates /opt/hazardline/mlflow/gates
+# For `python -m pipelines listen` (k8s/components/release-listener), which compiles in the cluster. Tasks import neither.
+COPY components /opt/hazardline/components
+COPY pipelines /opt/hazardline/pipelines
 # The root file system is read-only at run time: caches go to /tmp, everything else below HAZARDLINE_HOME. The image may
 # be run as a user that it does not know.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=passive \

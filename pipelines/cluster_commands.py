@@ -1,6 +1,7 @@
 """The commands that need a cluster or its settings: compile, submit, schedule."""
 
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -171,6 +172,7 @@ def listen_to_mlflow(
         endpoint = Endpoint(access)
         return start(endpoint, package, upload(endpoint, package), experiment, table.service_account)
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a container's first process ends at no signal by itself
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     model_name = loaded.register_.model_name
     with serve(port, secret, model_name, start_release) as server:

@@ -102,7 +102,9 @@ class OnCluster:
         for wanted in found.secrets:
             secret = self.resources.secrets[wanted]
             if isinstance(secret, SecretVariables):
-                kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys})
+                kubernetes.use_secret_as_env(
+                    task, secret.name, {key: key for key in secret.keys}, optional=secret.optional
+                )
             else:
                 kubernetes.use_secret_as_volume(task, secret.name, secret.folder)
                 task.set_env_variable(secret.variable, secret.folder)

@@ -113,7 +113,8 @@ def test_what_is_copied_gets_into_the_build(path: Path) -> None:
 
 
 def test_nothing_private_gets_into_a_build() -> None:
-    assert context_files() == {"LICENSE", "README.md", "pyproject.toml", "docker/*.lock.txt", "mlflow/gates", "src"}
+    code = {"components", "pipelines", "src"}
+    assert context_files() == {"LICENSE", "README.md", "pyproject.toml", "docker/*.lock.txt", "mlflow/gates", *code}
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)

@@ -34,10 +34,17 @@ KFP = {
     _rule("", "configmaps", "kfp-launcher", "get"),
     _rule("", "secrets", "mlpipeline-minio-artifact", "get"),
 }
+LISTENER = {
+    _rule("pipelines.kubeflow.org", "pipelines pipelines/versions experiments", "", "create get list"),
+    _rule("pipelines.kubeflow.org", "runs", "", "create"),
+}
 
 
 def test_accounts_may_do_exactly_this(overlay: list[Object]) -> None:
-    assert names(overlay, "ServiceAccount") == {"hazardline-pipeline", "hazardline-ray", "hazardline-services"}
+    line = {"hazardline-pipeline", "hazardline-ray", "hazardline-services"}
+    has_listener = "release-listener" in names(overlay, "Deployment")
+    assert names(overlay, "ServiceAccount") == line | ({"hazardline-listener"} if has_listener else set())
+    assert rules_of(overlay, "hazardline-listener") == (LISTENER if has_listener else set())
     assert rules_of(overlay, "hazardline-pipeline") == LINE | KFP
     assert rules_of(overlay, "hazardline-ray") == set()
     assert rules_of(overlay, "hazardline-services") == set()
@@ -46,7 +53,8 @@ def test_accounts_may_do_exactly_this(overlay: list[Object]) -> None:
 def test_nobody_else_is_given_anything(overlay: list[Object]) -> None:
     assert not names(overlay, "ClusterRole") and not names(overlay, "ClusterRoleBinding")
     for binding in (found for found in overlay if found["kind"] == "RoleBinding"):
-        assert [subject["name"] for subject in binding["subjects"]] == ["hazardline-pipeline"]
+        (subject,) = [subject["name"] for subject in binding["subjects"]]
+        assert subject in {"hazardline-pipeline", "hazardline-listener"}
 
 
 def test_only_the_pipelines_account_has_a_token(overlay: list[Object]) -> None:
@@ -58,7 +66,15 @@ def test_only_the_pipelines_account_has_a_token(overlay: list[Object]) -> None:
     for found in overlay:
         pod = pod_of(found)
         if pod is not None:
-            assert pod["serviceAccountName"] == "hazardline-services"
+            own = found["metadata"]["name"] == "release-listener"
+            assert pod["serviceAccountName"] == ("hazardline-listener" if own else "hazardline-services")
+
+
+def test_the_listener_is_known_to_kfp_and_to_nobody_else(production: list[Object]) -> None:
+    pod = pod_of(get(production, "Deployment", "release-listener")) or {}
+    sources = [source for volume in pod["volumes"] for source in volume.get("projected", {}).get("sources", [])]
+    token = {"audience": "pipelines.kubeflow.org", "expirationSeconds": 7200, "path": "token"}
+    assert sources == [{"serviceAccountToken": token}] and pod["securityContext"]["fsGroup"] == 10001
 
 
 def test_the_namespace_is_restricted(overlay: list[Object]) -> None:

@@ -1,7 +1,10 @@
 """MLflow's server as a pod of production starts it: command, variables and files, on a real PostgreSQL and S3."""
 
+import http
+import queue
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,10 +17,14 @@ from cryptography.fernet import Fernet
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from hazardline.register.promote import CHAMPION
 from k8s.check import Object
 from tests.k8s.objects import get
 from tests.k8s.servers import free_port
+from tests.pipelines.test_listen import SECRET
 from tests.s3_service import s3_client, s3_service
+
+from pipelines.listen import serve
 
 FILES = Path(__file__).parents[2] / "k8s" / "base" / "mlflow"
 SECRETS = {
@@ -43,7 +50,14 @@ def server(
     secret = {item["name"] for item in container["env"] if "secretKeyRef" in item.get("valueFrom", {})}
     assert {name for name in secret if name.startswith("MLFLOW_")} == set(SECRETS)
     port = free_port()
+    plain = {
+        item["name"]: item["value"]
+        for item in container["env"]
+        if item["name"].startswith("MLFLOW_WEBHOOK_") and "value" in item
+    }
+    assert "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS" in plain
     variables = {
+        **plain,
         **get(production, "ConfigMap", "hazardline-mlflow-settings")["data"],
         **SECRETS,
         "MLFLOW_S3_ENDPOINT_URL": bucket.meta.endpoint_url,
@@ -105,3 +119,50 @@ def test_the_line_logs_in_and_leaves_runs_and_artifacts(
     with pytest.raises(urllib.error.HTTPError, match="403") as refused:
         urllib.request.urlopen(request)
     refused.value.close()
+
+
+# About 20 s, for the same reason.
+def test_the_server_tells_the_listener_of_a_new_champion(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived: queue.Queue[str] = queue.Queue()
+
+    def start() -> str:
+        arrived.put("released")
+        return "r-1"
+
+    with serve(0, SECRET, "fleet", start) as listener:
+        thread = threading.Thread(target=listener.serve_forever, daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{listener.server_port}/"
+        for secret in ("a secret that was exchanged", SECRET):
+            assert _set_webhook(server, address, secret) == f"webhook hazardline-release tells {address}\n"
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRETS["MLFLOW_AUTH_ADMIN_PASSWORD"])
+        client = MlflowClient(server)
+        (hook,) = client.list_webhooks()
+        assert client.test_webhook(hook.webhook_id).response_status == http.HTTPStatus.OK, (
+            "a made-up alias of a made-up model"
+        )
+        client.create_registered_model("fleet")
+        version = client.create_model_version("fleet", source="s3://artifacts/mlflow/model").version
+        client.set_registered_model_alias("fleet", "candidate", version)
+        client.set_registered_model_alias("fleet", CHAMPION, version)
+        assert arrived.get(timeout=60) == "released"
+        listener.shutdown()
+        thread.join()
+    assert arrived.empty()
+
+
+def _set_webhook(server: str, listener: str, secret: str) -> str:
+    """What `set_webhook.py` says, in a pod whose server and listener have other addresses."""
+    script = (FILES.parents[1] / "components" / "release-listener" / "set_webhook.py").read_text()
+    for there, here in (
+        ("http://localhost:5000", server),
+        ("http://release-listener.hazardline.svc.cluster.local/", listener),
+    ):
+        assert there in script
+        script = script.replace(there, here)
+    return subprocess.run(
+        [sys.executable, "-c", script], input=secret, text=True, capture_output=True, check=True
+    ).stdout

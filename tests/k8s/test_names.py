@@ -157,10 +157,11 @@ def test_images_are_those_of_the_lock() -> None:
     content = yaml.safe_load((ROOT / "k8s" / "images" / "kustomization.yaml").read_text())
     chosen = {image["name"]: (image["newName"], image["digest"]) for image in content["images"]}
     lock = yaml.safe_load((ROOT / "docker" / "images.lock.yaml").read_text())
-    assert set(chosen) & set(lock["images"]) == {"hazardline-mlflow"}
-    registry, digest = lock["registry"], lock["images"]["hazardline-mlflow"]["digest"]
-    place = f"{registry or 'registry.example'}/hazardline-mlflow"
-    assert chosen["hazardline-mlflow"] == (place, digest or f"sha256:{'0' * 64}")
+    ours = set(chosen) & set(lock["images"])
+    assert ours == {"hazardline-mlflow", "hazardline-pipeline-python"}
+    for image in ours:
+        place, digest = f"{lock['registry'] or 'registry.example'}/{image}", lock["images"][image]["digest"]
+        assert chosen[image] == (place, digest or f"sha256:{'0' * 64}")
 
 
 def test_alerts_say_how_bad_it_is_and_what_it_is(production: list[Object]) -> None:

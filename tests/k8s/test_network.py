@@ -11,6 +11,7 @@ RAY = Peer({"hazardline/rayjob": "hazardline-train-0", "ray.io/node-type": "head
 OTHER_RAY = Peer({"hazardline/rayjob": "hazardline-train-0", "ray.io/node-type": "worker"})
 MLFLOW, BACKUP = Peer({"app.kubernetes.io/name": "mlflow"}), Peer({"app.kubernetes.io/name": "mlflow-backup"})
 RELEASES = Peer({"app.kubernetes.io/name": "release-repository"})
+LISTENER = Peer({"app.kubernetes.io/name": "release-listener"})
 STRANGER = Peer({"app": "somebody"})
 DNS = Peer({"k8s-app": "kube-dns"}, "kube-system")
 KFP_API = Peer({"app": "ml-pipeline"}, "kubeflow")
@@ -30,6 +31,7 @@ EVERYWHERE = [
 OUTSIDE = [
     (TASK, S3, 443), (RAY, S3, 443), (MLFLOW, S3, 443), (MLFLOW, POSTGRES, 5432), (TASK, KUBERNETES, 6443),
     (BACKUP, S3, 443), (BACKUP, POSTGRES, 5432), (PROMETHEUS, RAY, 8080),
+    (MLFLOW, LISTENER, 8080), (LISTENER, KFP_API, 8888), (LISTENER, DNS, 53),
 ]  # fmt: skip
 PUBLIC = [(INGRESS, MLFLOW, 5000), (INGRESS, RELEASES, 8080), (RELEASES, S3, 443)]
 NEVER = [
@@ -37,7 +39,8 @@ NEVER = [
     (RAY, KUBERNETES, 6443), (RAY, POSTGRES, 5432), (TASK, POSTGRES, 5432), (RAY, INTERNET, 443), (TASK, INTERNET, 443),
     (MLFLOW, INTERNET, 443), (TASK, METADATA, 80), (RAY, METADATA, 80), (RELEASES, POSTGRES, 5432),
     (RELEASES, MLFLOW, 5000), (INGRESS, RAY, 8265), (Peer({}, "default"), MLFLOW, 5000), (TASK, MLFLOW, 22),
-    (Peer({}, "kubeflow"), MLFLOW, 5000), (STRANGER, S3, 443),
+    (Peer({}, "kubeflow"), MLFLOW, 5000), (STRANGER, S3, 443), (LISTENER, KUBERNETES, 6443), (LISTENER, S3, 443),
+    (LISTENER, INTERNET, 443), (LISTENER, MLFLOW, 5000), (LISTENER, KFP_S3, 8333), (MLFLOW, KFP_API, 8888),
 ]  # fmt: skip
 
 
@@ -62,6 +65,11 @@ def test_trials_use_the_services_of_the_cluster(rendered: dict[str, list[Object]
 
 def test_nothing_else_does(overlay: list[Object]) -> None:
     assert not any(held(overlay, NEVER))
+
+
+@pytest.mark.parametrize("caller", [TASK, RAY, STRANGER, INGRESS, KFP_API, Peer({}, "default")])
+def test_mlflow_alone_calls_the_listener(rendered: dict[str, list[Object]], caller: Peer) -> None:
+    assert held(rendered["production"], [(caller, LISTENER, 8080)]) == [False]
 
 
 @pytest.mark.parametrize("way", PUBLIC)

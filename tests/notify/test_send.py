@@ -12,7 +12,7 @@ import pytest
 from hazardline.errors import UserError
 from hazardline.files import canonical_json
 from hazardline.notify.config import NoticeConfig, NotifyConfig
-from hazardline.notify.notice import Notice, deliver, notice_of
+from hazardline.notify.notice import Notice, deliver, notice_of, notify_run
 from hazardline.notify.send import send
 from hazardline.retrain.conclusion import Conclusion
 from hazardline.retrain.notes import leave_conclusion
@@ -155,6 +155,20 @@ def test_without_a_secret_nothing_is_sent(home: Path, hook: Receiver, monkeypatc
     with pytest.raises(UserError, match="expected at least 16"):
         deliver(config, notice_of(config, "run-1", "FAILED", "", None))
     assert hook.requests == []
+
+
+def test_the_task_says_in_one_line_that_the_secret_is_missing(
+    home: Path, hook: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a cluster without the Secret, which the task's pod does not wait for."""
+    monkeypatch.delenv("HAZARDLINE_WEBHOOK_SECRET")
+    told, quiet = (NoticeConfig(url=url, recipe="tiny", model_name="m") for url in (hook.url, None))
+    with pytest.raises(SystemExit) as ended:
+        notify_run(told.model_dump_json(), "run-1", "FAILED", "")
+    assert ended.value.code == 2 and hook.requests == []
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "HAZARDLINE_WEBHOOK_SECRET is not set" in line and "retrain.notify.url" in line
+    notify_run(quiet.model_dump_json(), "run-1", "FAILED", "")
 
 
 def test_a_recipe_without_a_webhook_tells_nobody(home: Path) -> None:

@@ -9,17 +9,31 @@ from typing import Any
 
 import yaml
 
-from tests.pipelines.cluster import compiled
+from hazardline.recipe import Recipe, load_recipe
+from tests.pipelines.cluster import ROOT, place
+
+from pipelines.package import WRITE, Which
 
 GOLDEN = Path(__file__).parent / "golden"
-RECIPES = ("crashchat_pocket", "crashchat_videollama3_7b")
-"""One of each pipeline: simulated clips, and footage."""
+PACKAGES: dict[str, tuple[str, Which]] = {
+    "crashchat_pocket": ("crashchat_pocket", "line"),
+    "crashchat_videollama3_7b": ("crashchat_videollama3_7b", "line"),
+    "nexar_pocket-retrain": ("nexar_pocket", "retrain"),
+    "crashchat_pocket-release": ("crashchat_pocket", "release"),
+}
+"""Name of the file to recipe and pipeline. Of the line both forms: simulated clips, and footage."""
 RENEW = "python -m tests.pipelines.golden"
 
 
-def golden_text(recipe: str, folder: Path) -> str:
-    """A recipe's package without versions, the recipe's own settings, and the programs that KFP wraps code in."""
-    spec, platform = yaml.safe_load_all(compiled(recipe, folder).path.read_text())
+def write_one(name: str, folder: Path) -> Path:
+    """Compile one of them as a cluster gets it; returns the package."""
+    recipe, which = PACKAGES[name]
+    return WRITE[which](_recipe(recipe, which), folder / f"{name}.yaml", place()).path
+
+
+def golden_text(package: Path) -> str:
+    """A package without versions, the recipe's own settings, and the programs that KFP wraps code in."""
+    spec, platform = yaml.safe_load_all(package.read_text())
     spec["sdkVersion"] = "kfp-X"
     spec["pipelineInfo"]["displayName"] = "recipe and version"
     for parameter in spec["root"]["inputDefinitions"]["parameters"].values():
@@ -31,12 +45,22 @@ def golden_text(recipe: str, folder: Path) -> str:
     return yaml.safe_dump_all([spec, platform], sort_keys=True, width=110, default_flow_style=False)
 
 
+def _recipe(name: str, which: Which) -> Recipe:
+    """A shipped recipe; none of them is retrained, so one that is to be gets the section here."""
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
+    if which != "retrain":
+        return recipe
+    data = recipe.data()
+    section = {"dataset": name, "notify": {"url": "https://hooks.example/fleet"}}
+    return Recipe.parse({**data, "ingest": {**data["ingest"], "dataset": name}, "retrain": section}, name)
+
+
 def main() -> None:
     """Write all of them."""
     GOLDEN.mkdir(exist_ok=True)
-    for recipe in RECIPES:
+    for name in PACKAGES:
         with tempfile.TemporaryDirectory() as folder:
-            (GOLDEN / f"{recipe}.yaml").write_text(golden_text(recipe, Path(folder)))
+            (GOLDEN / f"{name}.yaml").write_text(golden_text(write_one(name, Path(folder))))
 
 
 if __name__ == "__main__":

@@ -113,8 +113,12 @@ def test_secrets_are_references(package: Path, pods: dict[str, Any], table: Clus
     assert CANARY not in package.read_text()
     for name, pod in pods.items():
         wanted = [table.secrets[secret] for secret in table.tasks[name.removeprefix("exec-")].secrets]
-        variables = {item.secret_name: [key.env_var for key in item.key_to_env] for item in pod.secret_as_env}
-        assert variables == {item.name: item.keys for item in wanted if not isinstance(item, SecretFiles)}
+        variables = {
+            item.secret_name: ([key.env_var for key in item.key_to_env], item.optional) for item in pod.secret_as_env
+        }
+        assert variables == {
+            item.name: (item.keys, item.optional) for item in wanted if not isinstance(item, SecretFiles)
+        }
         files = {item.secret_name: item.mount_path for item in pod.secret_as_volume}
         assert files == {item.name: item.folder for item in wanted if isinstance(item, SecretFiles)}
         settings = {key.env_var: item.optional for item in pod.config_map_as_env for key in item.key_to_env}
@@ -182,6 +186,12 @@ _WRONG: dict[str, tuple[list[str], Any, str]] = {
         "no task is named trane",
     ),
     "GPUs of no pool": (["tasks", "gate", "gpus"], 1, "names their pool"),
+    "a misspelt field of a secret": (
+        ["secrets", "webhook", "optionl"],
+        True,
+        "secrets.webhook.variables.optionl: unknown",
+    ),
+    "a word for yes": (["secrets", "webhook", "optional"], "yes", "secrets.webhook.variables.optional"),
     "an unknown secret": (["tasks", "gate", "secrets"], ["s4"], "tasks.gate.secrets: s4 is unknown"),
     "an effect that there is not": (
         ["pools", "a100-40gb", "tolerations"],

@@ -79,10 +79,13 @@ def test_nothing_but_the_decision_lets_the_line_begin(spec: Any) -> None:
 def test_only_the_notice_has_the_secret_and_by_reference(package: Package) -> None:
     assert SECRET not in package.path.read_text() and "HAZARDLINE_WEBHOOK_SECRET" in package.path.read_text()
     pods = parsed(package.path)[1]
-    holders = [
-        name for name, pod in pods.items() if "hazardline-webhook" in {item.secret_name for item in pod.secret_as_env}
-    ]
-    assert holders == ["exec-notify"]
+    holders = {
+        name: item.optional
+        for name, pod in pods.items()
+        for item in pod.secret_as_env
+        if item.secret_name == "hazardline-webhook"
+    }
+    assert holders == {"exec-notify": True}, "a pod that needs no Secret must not wait for one"
 
 
 def test_it_is_another_pipeline_than_the_line(package: Package, recipe: Recipe, tmp_path: Path) -> None:
