@@ -43,8 +43,9 @@ def test_overlays_differ_in_components_as_they_say() -> None:
     common = {"kfp-executor", "images"}
     expected = {
         "local": common | {"trial-services"},
-        "staging": common | {"backup", "monitoring", "release-listener"},
-        "production": common | {"backup", "monitoring", "release-listener", "mlflow-ingress", "release-repository"},
+        "staging": common | {"backup", "monitoring", "release-listener", "release-renewal"},
+        "production": common
+        | {"backup", "monitoring", "release-listener", "release-renewal", "mlflow-ingress", "release-repository"},
     }
     found = {
         overlay.name: {

@@ -12,6 +12,7 @@ OTHER_RAY = Peer({"hazardline/rayjob": "hazardline-train-0", "ray.io/node-type":
 MLFLOW, BACKUP = Peer({"app.kubernetes.io/name": "mlflow"}), Peer({"app.kubernetes.io/name": "mlflow-backup"})
 RELEASES = Peer({"app.kubernetes.io/name": "release-repository"})
 LISTENER = Peer({"app.kubernetes.io/name": "release-listener"})
+RENEWAL = Peer({"app.kubernetes.io/name": "release-renewal"})
 STRANGER = Peer({"app": "somebody"})
 DNS = Peer({"k8s-app": "kube-dns"}, "kube-system")
 KFP_API = Peer({"app": "ml-pipeline"}, "kubeflow")
@@ -31,7 +32,7 @@ EVERYWHERE = [
 OUTSIDE = [
     (TASK, S3, 443), (RAY, S3, 443), (MLFLOW, S3, 443), (MLFLOW, POSTGRES, 5432), (TASK, KUBERNETES, 6443),
     (BACKUP, S3, 443), (BACKUP, POSTGRES, 5432), (PROMETHEUS, RAY, 8080),
-    (MLFLOW, LISTENER, 8080), (LISTENER, KFP_API, 8888), (LISTENER, DNS, 53),
+    (MLFLOW, LISTENER, 8080), (LISTENER, KFP_API, 8888), (LISTENER, DNS, 53), (RENEWAL, S3, 443),
 ]  # fmt: skip
 PUBLIC = [(INGRESS, MLFLOW, 5000), (INGRESS, RELEASES, 8080), (RELEASES, S3, 443)]
 NEVER = [
@@ -41,6 +42,7 @@ NEVER = [
     (RELEASES, MLFLOW, 5000), (INGRESS, RAY, 8265), (Peer({}, "default"), MLFLOW, 5000), (TASK, MLFLOW, 22),
     (Peer({}, "kubeflow"), MLFLOW, 5000), (STRANGER, S3, 443), (LISTENER, KUBERNETES, 6443), (LISTENER, S3, 443),
     (LISTENER, INTERNET, 443), (LISTENER, MLFLOW, 5000), (LISTENER, KFP_S3, 8333), (MLFLOW, KFP_API, 8888),
+    (RENEWAL, MLFLOW, 5000), (RENEWAL, INTERNET, 443), (RENEWAL, KUBERNETES, 6443),
 ]  # fmt: skip
 
 
