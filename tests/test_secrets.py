@@ -182,7 +182,8 @@ def mlflow_server(folder: Path) -> Iterator[str]:
 def test_every_secret_variable_has_a_canary() -> None:
     """A new secret of `environment.py` must be planted here."""
     listed = re.findall(r'"(HAZARDLINE_\w+)"', Path(environment.__file__).read_text())
-    assert {name for name in listed if _SECRET_NAME.search(name)} <= set(CANARIES)
+    paths = {environment.SIGNING_KEYS}  # of a folder, whose keys are planted as files
+    assert {name for name in listed if _SECRET_NAME.search(name)} - paths <= set(CANARIES)
 
 
 def test_the_search_sees_what_the_line_left(planted: Planted) -> None:

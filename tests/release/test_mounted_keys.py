@@ -47,6 +47,17 @@ def mount(folder: Path, options: str) -> None:
         pytest.skip(f"mounting takes more rights than this process has ({done.stderr.strip()})")
 
 
+def fill(secret: Path, keys: Path) -> None:
+    """As the kubelet does: files in a folder with a time for a name, and links to them."""
+    data = secret / "..2026_11_29_07_00_00.123456789"
+    data.mkdir()
+    (secret / "..data").symlink_to(data.name)
+    for name in IN_THE_SECRET:
+        shutil.copyfile(keys / name, data / name)
+        (data / name).chmod(0o644)
+        (secret / name).symlink_to(f"..data/{name}")
+
+
 @pytest.fixture
 def owner(tmp_path: Path) -> World:
     """Who holds all keys, and has made a repository."""
@@ -61,10 +72,9 @@ def pod(owner: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pod]:
     secret.mkdir()
     mount(secret, "mode=0755")
     try:
-        for name in IN_THE_SECRET:
-            shutil.copyfile(owner.keys.folder / name, secret / name)
-            (secret / name).chmod(0o644)
+        fill(secret, owner.keys.folder)
         mount(secret, "remount,ro")
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")
         monkeypatch.setenv("HAZARDLINE_HOME", str(owner.root / "home"))
         yield Pod.at(owner.root)
     finally:
@@ -81,7 +91,6 @@ def test_pods_release_with_mounted_keys_each_from_an_empty_home(pod: Pod, monkey
         new_home(pod, f"home-{version}", monkeypatch)
         assert pod.release(write_bundle(pod.root / f"bundle-{version}", str(version))).version == version
         assert pod.update(device).status == "installed"
-    assert sorted(path.name for path in (pod.root / "secret").iterdir()) == sorted(IN_THE_SECRET)
 
 
 def test_a_rotation_elsewhere_is_followed_through_the_roots(pod: Pod, owner: World) -> None:
@@ -120,6 +129,12 @@ def test_a_pod_makes_no_repository_and_no_key(pod: Pod) -> None:
         pod.release(write_bundle(pod.root / "bundle"))
     with pytest.raises(UserError, match=r"holds no model-other\.pem, and is mounted read only"):
         prepare(pod.publisher(), "other")
+
+
+def test_modes_count_on_a_machine_that_is_no_pod(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    with pytest.raises(UserError, match="has mode 0755, expected 0700"):
+        renew(pod.publisher())
 
 
 def test_modes_count_where_the_folder_is_not_a_mount_of_its_own(owner: World) -> None:

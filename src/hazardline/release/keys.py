@@ -29,6 +29,8 @@ from hazardline.files import write_atomic
 ROOT_KEYS = ("root-1", "root-2", "root-3")
 ROOT_THRESHOLD = 2
 _ROOT_NAME = "root.json"
+_IN_A_POD = "KUBERNETES_SERVICE_HOST"
+"""Kubernetes gives it to every container."""
 _README = """# Demonstration signing keys: not for production
 
 Whoever holds these files can make every device that trusts this root run any model.
@@ -57,8 +59,13 @@ class KeyFolder:
 
     @property
     def is_mounted(self) -> bool:
-        """Whether it is a read-only file system of its own, as a mounted Secret is: nobody can change its modes."""
-        return self.folder.is_mount() and bool(os.statvfs(self.folder).f_flag & os.ST_RDONLY)
+        """Whether this is a pod, and the folder a read-only file system of its own, as a mounted Secret is.
+
+        Nobody can change its modes then, and only the container that it was mounted for sees it.
+        """
+        if _IN_A_POD not in os.environ or not self.folder.is_mount():
+            return False
+        return bool(os.statvfs(self.folder).f_flag & os.ST_RDONLY)
 
     @property
     def root_path(self) -> Path:
