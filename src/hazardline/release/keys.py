@@ -9,7 +9,7 @@
     published.json    the newest timestamp that this publisher wrote (public)
 
 A Secret that Kubernetes has mounted is such a folder as well: read only, with modes that are the mount's. What is noted
-lies below the hazardline home then, which a pod mostly finds empty (docs/cluster.md says what that means).
+lies below the hazardline home then, which a pod mostly finds empty (docs/adr/0024 says what that means).
 Knows nothing of what is signed.
 """
 
