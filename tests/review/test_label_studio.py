@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from label_studio_sdk import ImportApiRequest, PredictionRequest
 
 from hazardline.environment import LABEL_STUDIO_KEY
 from hazardline.errors import UserError
@@ -42,10 +43,8 @@ def test_an_address_that_is_none_is_refused() -> None:
 
 
 @pytest.fixture
-def sdk(monkeypatch: pytest.MonkeyPatch) -> Any:
-    found = pytest.importorskip("label_studio_sdk", reason="label-studio-sdk is not installed")
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LABEL_STUDIO_KEY, KEY)
-    return found
 
 
 @pytest.fixture
@@ -55,12 +54,12 @@ def client(server: Server) -> Iterator[Any]:
 
 
 @pytest.fixture
-def server(sdk: Any) -> Iterator[Server]:
+def server(key: None) -> Iterator[Server]:
     with running() as found:
         yield found
 
 
-def test_a_push_fills_a_project_and_may_be_repeated(server: Server, client: Any, sdk: Any, crash_project: Path) -> None:
+def test_a_push_fills_a_project_and_may_be_repeated(server: Server, client: Any, crash_project: Path) -> None:
     config, tasks = read_tasks(crash_project)
     pushed = push(crash_project, client, server.url, "a review", num_reviewers=2)
     assert (pushed.num_created, pushed.num_present) == (len(tasks), 0)
@@ -68,7 +67,7 @@ def test_a_push_fills_a_project_and_may_be_repeated(server: Server, client: Any,
         (task["data"], task["predictions"]) for task in tasks
     ]
     assert server.projects[1]["label_config"] == config and server.projects[1]["maximum_annotations"] == 2
-    _check_shapes(server.bodies, sdk)
+    _check_shapes(server.bodies)
     del server.tasks[1][3:]
     again = push(crash_project, client, server.url, "a review")
     assert (again.project_id, again.num_created, again.num_present) == (1, len(tasks) - 3, 3)
@@ -78,14 +77,14 @@ def test_a_push_fills_a_project_and_may_be_repeated(server: Server, client: Any,
     )
 
 
-def _check_shapes(bodies: list[tuple[str, Any]], sdk: Any) -> None:
+def _check_shapes(bodies: list[tuple[str, Any]]) -> None:
     """Every body against the SDK's own models. A prediction of an import gets its task's number from the server."""
     assert [path.rstrip("/") for path, _ in bodies] == ["/api/projects", "/api/projects/1/import"]
     for task in bodies[1][1]:
-        assert set(task) <= set(sdk.ImportApiRequest.model_fields)
+        assert set(task) <= set(ImportApiRequest.model_fields)
         predictions = [{**prediction, "task": 0} for prediction in task["predictions"]]
-        assert all(set(prediction) <= set(sdk.PredictionRequest.model_fields) for prediction in predictions)
-        sdk.ImportApiRequest.model_validate({**task, "predictions": predictions})
+        assert all(set(prediction) <= set(PredictionRequest.model_fields) for prediction in predictions)
+        ImportApiRequest.model_validate({**task, "predictions": predictions})
 
 
 def test_another_configuration_is_not_overwritten(
@@ -179,7 +178,7 @@ def _when_up(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def test_a_round_trip_through_the_real_server(
-    real_url: str, sdk: Any, crash_inputs: dict[str, Path], tmp_path: Path
+    real_url: str, key: None, crash_inputs: dict[str, Path], tmp_path: Path
 ) -> None:
     """Two reviewers, one of them with corrections; both export formats say the same."""
     project, exported, flat = tmp_path / "project", tmp_path / "export.json", tmp_path / "flat.json"

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
+from label_studio_sdk.label_interface import LabelInterface
 
 from hazardline.errors import UserError
 from hazardline.files import sha256_tree
@@ -72,14 +73,17 @@ def test_tasks_and_configuration_belong_together(name: str, request: pytest.Fixt
 
 
 def test_label_studio_itself_finds_them_right(crash_project: Path, image_project: Path) -> None:
-    interface = pytest.importorskip("label_studio_sdk.label_interface", reason="label-studio-sdk is not installed")
+    """But for the marks of times: the SDK has no class for TimelineLabels and refuses every value of them."""
     for project in (crash_project, image_project):
         config, tasks = read_tasks(project)
-        labels = interface.LabelInterface(config)
+        labels = LabelInterface(config)
         labels.validate()
         for task in tasks:
             assert labels.validate_task({"data": task["data"]})
-            assert all(labels.validate_prediction(prediction) for prediction in task["predictions"])
+            (prediction,) = task["predictions"]
+            results = [one for one in prediction["result"] if one["type"] != "timelinelabels"]
+            assert results
+            assert labels.validate_prediction({**prediction, "result": results}, return_errors=True) == []
 
 
 def test_a_blind_review_shows_no_annotation(crash_inputs: dict[str, Path], tmp_path: Path) -> None:
