@@ -140,12 +140,15 @@ def test_clips_of_one_recording_pair_or_channel_are_one_unit() -> None:
         {**free, "pair_id": "p", "channel_id": "c"},
         {**free, "channel_id": "c"},
         {**free, "source": "nexar", "recording_id": "1"},
+        {**free, "source": "nexar", "channel_id": "c"},
+        {**free, "source": "dota", "recording_id": "youtube:a"},
+        {**free, "source": "ccd", "recording_id": "youtube:a"},
         free,
         {**free, "pair_id": "1"},
     ]
     groups = kept_together(rows)
-    assert len(set(groups[:4])) == 1
-    assert len(set(groups)) == 4
+    assert len({*groups[:4], groups[5]}) == 1 and groups[6] == groups[7]
+    assert len(set(groups)) == 5
 
 
 def test_recordings_on_both_sides_are_counted(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from hazardline.ingest.fingerprints import NUM_WORDS
-from hazardline.split.assign import SPLITS, Assignment, assign
+from hazardline.split.assign import SPLITS, Assignment, assign, of_clips
 from hazardline.split.columns import Clips
 from hazardline.split.config import SplitConfig
 from hazardline.split.groups import Neighbours, group
 from hazardline.split.guard import check_assignment
-from hazardline.split.published import Published
+from hazardline.split.published import Published, torn_on_purpose
 from hazardline.tables import ASSIGNMENT
 
 
@@ -117,8 +117,9 @@ def assigned(
     clips = Clips.of_rows(scenes)
     groups = group(clips, neighbours, config.group_by)
     published = Published.of(clips, groups) if config.use_published else None
-    splits = assign(clips, groups, config, published)[groups.of_clip]
-    check_assignment(clips, Assignment(clips, groups, splits), neighbours, config.group_by)
+    splits = of_clips(assign(clips, groups, config, published), groups, config, published)
+    torn = torn_on_purpose(groups, config, published)
+    check_assignment(clips, Assignment(clips, groups, splits), neighbours, config.group_by, torn)
     return {clip_id: SPLITS[number] for clip_id, number in zip(clips.ids.to_pylist(), splits, strict=True)}
 
 

@@ -163,3 +163,31 @@ def test_a_torn_group_goes_where_most_of_it_is() -> None:
         scenes.append(scene(f"r{k}", recording_id="r", published_split=split))
     splits = assigned(scenes, SplitConfig(use_published=True))
     assert {splits[f"r{k}"] for k in range(3)} == {"test"}
+
+
+def test_a_published_split_that_is_kept_exactly_moves_no_clip() -> None:
+    scenes = [scene(f"a{k:02}", published_split=("train", "validation", "test")[k % 3]) for k in range(30)]
+    for k, split in enumerate(("test", "test", "train")):
+        scenes.append(scene(f"r{k}", recording_id="r", published_split=split))
+    scenes += [scene("r3", recording_id="r"), *(scene(f"b{k:02}", pair_id=str(k // 2)) for k in range(20))]
+    copies = [Neighbours("a00", "a01", 0.1)]  # train and validation
+    splits = assigned(scenes, SplitConfig(use_published="exactly"), copies)
+    published = {row["clip_id"]: row["published_split"] for row in scenes if row["published_split"] is not None}
+    assert {clip_id: splits[clip_id] for clip_id in published} == published
+    assert splits["r3"] == "test"  # where most of its group is
+    assert all(splits[f"b{k:02}"] == splits[f"b{k + 1:02}"] for k in range(0, 20, 2))
+    assert {splits[f"b{k:02}"] for k in range(20)} == set(SPLITS)
+
+
+def test_what_is_kept_exactly_must_be_whole() -> None:
+    exactly = SplitConfig(use_published="exactly", min_test_clips=2)
+    clips = [scene(f"a{k}", published_split=("train", "validation", "test")[k % 3]) for k in range(6)]
+    assert Counter(assigned(clips, exactly).values()) == {"train": 2, "validation": 2, "test": 2}
+    with pytest.raises(UserError, match="no clip has a published split to keep exactly"):
+        assigned([scene(f"a{k}") for k in range(9)], exactly)
+    with pytest.raises(UserError, match="has no test, so it cannot be kept exactly; use_published: true makes"):
+        assigned([row for row in clips if row["published_split"] != "test"], exactly)
+    with pytest.raises(UserError, match="has no train, no test, so"):
+        assigned([row for row in clips if row["published_split"] == "validation"], exactly)
+    with pytest.raises(UserError, match="the published split has 2 test clips, min_test_clips asks for 3"):
+        assigned(clips, SplitConfig(use_published="exactly", min_test_clips=3))

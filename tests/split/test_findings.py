@@ -10,7 +10,7 @@ import pytest
 from hazardline.errors import UserError
 from hazardline.ingest.features import FEATURES
 from hazardline.split import audit as audit_module
-from hazardline.split.assign import SPLITS, assign
+from hazardline.split.assign import SPLITS, assign, of_clips
 from hazardline.split.audit import Audit, SplitData, audit_split, sample_groups
 from hazardline.split.columns import Clips
 from hazardline.split.config import SplitConfig
@@ -36,7 +36,8 @@ def audited(
     clips = Clips.of_rows(scenes)
     groups = group(clips, neighbours, config.group_by)
     published = Published.of(clips, groups)
-    of_clip = assign(clips, groups, config, published if config.use_published else None)[groups.of_clip]
+    used = published if config.use_published else None
+    of_clip = of_clips(assign(clips, groups, config, used), groups, config, used)
     if splits is not None:
         of_clip = np.array([SPLITS.index(splits[i]) for i in clips.ids.to_pylist()], np.int8)  # type: ignore[arg-type]
     table = pa.Table.from_pylist(features, schema=FEATURES.schema)
@@ -215,6 +216,20 @@ def test_a_published_split_that_tears_groups_is_critical_where_it_is_used() -> N
     assert used.severity == "critical" and used.numbers["num_torn_groups"] == 20 and used.numbers["num_moved"] == 20
     assert "use_published to false" in used.remedy
     assert named(audited(scenes, features), "published_split").severity == "info"
+
+
+@pytest.mark.usefixtures("no_classifiers")
+def test_a_torn_split_that_is_kept_exactly_is_reported_as_the_leak_that_it_is() -> None:
+    scenes, features = simulated(20, 20)
+    for k, row in enumerate(scenes):
+        row["published_split"] = ("train", "validation", "test")[k % 3]
+    copies = [Neighbours(scenes[0]["clip_id"], scenes[1]["clip_id"], 0.1)]
+    found = audited(scenes, features, SplitConfig(use_published="exactly"), copies)
+    kept = named(found, "published_split")
+    assert kept.severity == "critical" and kept.numbers["num_torn_groups"] == 20 and kept.numbers["num_moved"] == 0
+    assert "is kept exactly" in kept.sentence and "use_published to true" in kept.remedy
+    near = named(found, "near_duplicates")
+    assert near.severity == "critical" and near.numbers["num_across_splits"] == 1
 
 
 def test_a_sample_takes_whole_groups() -> None:

@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hazardline.errors import UserError
@@ -66,3 +67,18 @@ def test_the_guard_looks_at_the_keys_that_were_asked_for() -> None:
     check_assignment(clips, rows, [])
     with pytest.raises(UserError, match="location 'native: Boston' stands in test and train: clips a, b"):
         check_assignment(clips, rows, [], ("location",))
+
+
+def test_only_what_may_be_torn_passes() -> None:
+    more = {"recording_id": "r", "sha256": "same"}
+    scenes = [scene("a", **more), scene("b", **more), scene("c", pair_id="p"), scene("d", pair_id="p")]
+    rows = [_row("a", "train", "g"), _row("b", "test", "g"), _row("c", "train", "c"), _row("d", "train", "c")]
+    clips, may_be_torn, copies = Clips.of_rows(scenes), np.array([True, True, False, False]), [Neighbours("a", "b", 0)]
+    assert check_assignment(clips, assignment(rows), copies, may_be_torn=may_be_torn) is None
+    with pytest.raises(UserError, match=r"leaks \(4 faults\)"):
+        check_assignment(clips, assignment(rows), copies)
+    rows[3] = _row("d", "test", "c")
+    with pytest.raises(UserError, match=r"leaks \(2 faults\)"):
+        check_assignment(clips, assignment(rows), copies, may_be_torn=may_be_torn)
+    with pytest.raises(UserError, match="near-duplicates 'c'"):
+        check_assignment(clips, assignment(rows), [Neighbours("c", "d", 0)], (), may_be_torn)

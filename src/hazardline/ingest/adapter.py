@@ -44,7 +44,7 @@ class Candidate:
     """The file itself, where the annotation carries it (HazardQA's tables); `video` is then its name."""
     pair_id: str | None = None
     recording_id: str | None = None
-    """The long recording that the clip was cut from (a YouTube video)."""
+    """The long recording that the clip was cut from (a YouTube video), named by `hazardline.recordings`."""
     channel_id: str | None = None
     """Who filmed or uploaded it."""
     location: str | None = None

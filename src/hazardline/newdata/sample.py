@@ -13,6 +13,7 @@ from hazardline.errors import UserError
 from hazardline.ingest.features import FEATURES
 from hazardline.newdata.columns import BATCH_ROWS, pick, read_vectors
 from hazardline.newdata.config import DriftName
+from hazardline.recordings import is_shared
 from hazardline.tables import SCENES, read_batches
 
 CATEGORIES: tuple[DriftName, ...] = (
@@ -27,7 +28,7 @@ CATEGORIES: tuple[DriftName, ...] = (
 )
 NUMBERS: tuple[DriftName, ...] = ("duration_s", "fps", "frame_px", "bit_rate", "motion_mean")
 KEPT_TOGETHER = ("recording_id", "pair_id", "channel_id")
-"""Clips that share one of these within their source are no independent observations."""
+"""Clips that share one of these are no independent observations; pairs and recordings count as in a split."""
 
 _SCENE_COLUMNS = (
     "clip_id",
@@ -121,7 +122,7 @@ def kept_together(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         return np.zeros(0, int)
     keys: dict[tuple[str, str, str], int] = {}
     edges = [
-        (index, len(rows) + keys.setdefault((name, row["source"], row[name]), len(keys)))
+        (index, len(rows) + keys.setdefault((name, _namespace(name, row), row[name]), len(keys)))
         for index, row in enumerate(rows)
         for name in KEPT_TOGETHER
         if row[name] is not None
@@ -131,6 +132,11 @@ def kept_together(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
     graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
     labels = connected_components(graph, directed=False)[1][: len(rows)]
     return np.unique(labels, return_inverse=True)[1]
+
+
+def _namespace(name: str, row: Mapping[str, Any]) -> str:
+    """The source, in which a value is unique; nothing where it is the same in all sources."""
+    return "" if name == "channel_id" or is_shared(row[name]) else row["source"]
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]], motion: np.ndarray) -> dict[DriftName, np.ndarray]:

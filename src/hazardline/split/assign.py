@@ -51,7 +51,7 @@ def assign(clips: Clips, groups: Groups, config: SplitConfig, published: Publish
         published: The data set's own split, where it is to be kept.
 
     Returns:
-        Number of the split in `SPLITS` (g, int8) of every group.
+        Number of the split in `SPLITS` (g, int8) of every group; `of_clips` says the clips'.
 
     Raises:
         UserError: a split stays empty, or the test clips cannot be found.
@@ -61,6 +61,8 @@ def assign(clips: Clips, groups: Groups, config: SplitConfig, published: Publish
         result = _deal_enough(hand, config, len(clips))
     else:
         result = _keep(hand, config, published)
+        if config.use_published == "exactly":
+            return result  # it is the clips that must fill the splits
     counts = np.bincount(result, weights=hand.sizes, minlength=len(SPLITS))
     empty = [split for split, count in zip(SPLITS, counts, strict=True) if not count]
     if empty:
@@ -69,6 +71,46 @@ def assign(clips: Clips, groups: Groups, config: SplitConfig, published: Publish
             f"({', '.join(config.group_by)}, near-duplicates); bring more clips or change the shares or group_by"
         )
     return result
+
+
+def of_clips(of_group: np.ndarray, groups: Groups, config: SplitConfig, published: Published | None) -> np.ndarray:
+    """The split of every clip: its group's, or where the published split is kept exactly, its own.
+
+    Args:
+        of_group: Number of the split (g, int8) of every group, as `assign` gives it.
+        groups: What stays together.
+        config: Whether the published split is kept exactly; least number of test clips.
+        published: The data set's own split, if it has one.
+
+    Returns:
+        Number of the split in `SPLITS` (n, int8) of every clip.
+
+    Raises:
+        UserError: there is no published split to keep, or it lacks a split or test clips.
+    """
+    splits: np.ndarray = of_group[groups.of_clip]
+    if config.use_published != "exactly":
+        return splits
+    if published is None:
+        raise UserError("split: no clip has a published split to keep exactly; set use_published to false")
+    splits = np.where(published.of_clip == NONE, splits, published.of_clip).astype(np.int8)
+    counts = np.bincount(splits, minlength=len(SPLITS))
+    empty = [split for split, count in zip(SPLITS, counts, strict=True) if not count]
+    if empty:
+        raise UserError(
+            f"split: the published split has no {', no '.join(empty)}, so it cannot be kept exactly; use_published: "
+            "true makes what it lacks"
+        )
+    _check_test_clips(int(counts[SPLITS.index("test")]), config)
+    return splits
+
+
+def _check_test_clips(num_test: int, config: SplitConfig) -> None:
+    if num_test < config.min_test_clips:
+        raise UserError(
+            f"split: the published split has {num_test} test clips, min_test_clips asks for {config.min_test_clips}; "
+            "lower it, or set use_published to false"
+        )
 
 
 def _deal_enough(hand: _Hand, config: SplitConfig, num_clips: int) -> np.ndarray:
@@ -101,12 +143,8 @@ def _keep(hand: _Hand, config: SplitConfig, published: Published) -> np.ndarray:
         theirs[ours] = dealt[ours]
     free = theirs == NONE
     theirs[free] = _deal(hand.only(free), shares)[free]
-    num_test = int(hand.sizes[theirs == test].sum())
-    if num_test < config.min_test_clips:
-        raise UserError(
-            f"split: the published split has {num_test} test clips, min_test_clips asks for {config.min_test_clips}; "
-            "lower it, or set use_published to false"
-        )
+    if config.use_published != "exactly":
+        _check_test_clips(int(hand.sizes[theirs == test].sum()), config)
     return theirs
 
 

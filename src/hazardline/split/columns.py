@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hazardline.errors import UserError
+from hazardline.recordings import is_shared
 from hazardline.tables import ROWS_PER_GROUP, SCENES, read_batches
 
 Batches = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
 """Some columns of the scenes table, a stretch of rows at a time, as often as one asks."""
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-_OWN_NAMESPACE = ":"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Clips:
         Args:
             column: A column of the scenes table.
             within_source: Whether the same value in another source is another value. A value that names its own
-                namespace (`youtube:...`) is the same everywhere.
+                namespace (`hazardline.recordings`) is the same everywhere.
             or_clip_id: Whether a clip without a value has its own id as one.
         """
         values, is_own = np.zeros(len(self), np.uint64), np.ones(len(self), bool)
@@ -100,7 +100,7 @@ class Clips:
             for start, texts, indices in self._encoded(name):
                 part = slice(start, start + len(indices))
                 own = np.array([hash_text(text) for text in texts] + [0], np.uint64)[indices]  # -1, none: the last
-                is_global = np.array([_OWN_NAMESPACE in text for text in texts] + [True])[indices]
+                is_global = np.array([is_shared(text) for text in texts] + [True])[indices]
                 is_own[part] = np.where(values[part] == 0, is_global, is_own[part])
                 values[part] = np.where(values[part] == 0, own, values[part])
         if within_source:

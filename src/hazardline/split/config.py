@@ -25,9 +25,11 @@ class SplitConfig(Document):
     """What keeps clips in one split, near duplicates apart, which always do. `pair` and `recording` hold within a
     source, unless the id names its own namespace (`youtube:...`); `channel` and `location` hold across all sources.
     `location` is not among the defaults: where a data set is from one city, it makes one group of everything."""
-    use_published: bool = False
-    """Keep the data set's own split where it is given; the other clips are dealt out by the shares. Where none is
-    called test, the published validation becomes it, and a new validation is cut out of train."""
+    use_published: bool | Literal["exactly"] = False
+    """Keep the data set's own split where it is given; the other clips are dealt out by the shares. `true` keeps groups
+    whole: one that stands in several splits goes where most of it is; where none is called test, the published
+    validation becomes it, and a new validation is cut out of train. `exactly` moves no clip, also where that tears
+    groups apart: figures become comparable with the published ones, leaks and all, and the audit names them."""
     near_duplicate_distance: Annotated[float, Field(ge=0, le=0.5, strict=False)] = 0.3
     """Two clips are one group when the share of bits in which their pictures differ and that of their motion add up to
     no more than this; without motion (images, a parked car) the pictures alone must differ in a third of it at most."""
@@ -37,7 +39,7 @@ class SplitConfig(Document):
     """Of more clips the audit takes whole groups at random, up to this many clips, and says so."""
     refuse_severity: Literal["warning", "serious", "critical"] | None = "critical"
     """The stage refuses its output where the audit finds something of this severity or a graver one; null refuses
-    nothing. Groups across splits are refused always."""
+    nothing. Groups across splits are refused always, but for those that `use_published: exactly` keeps torn."""
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:

@@ -1,6 +1,7 @@
 """Findings that are counted over all clips: copies, labels that contradict each other, shares, the published split."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def neighbour_findings(clips: Clips, splits: np.ndarray, neighbours: Sequence[Ne
             "critical" if num_across else "info",
             f"{num_across} of {len(rows)} pairs of near duplicates stand in different splits.",
             {**numbers, "num_across_splits": num_across},
-            "Split again: near duplicates belong to one group.",
+            "Split again, and not by use_published: exactly: near duplicates belong to one group.",
         ),
         found(
             "label_noise",
@@ -105,20 +106,24 @@ def _strata(labels: Coded, scenarios: Coded, splits: np.ndarray) -> Finding:
     return found("strata_without_test", "warning" if len(large) else "info", sentence, numbers, remedy)
 
 
-def published_finding(published: Published, num_clips: int, is_used: bool) -> Finding:
+def published_finding(published: Published, num_clips: int, use: bool | Literal["exactly"]) -> Finding:
     """Whether the data set's own split parts what belongs together."""
     numbers = {
         "num_published": published.num_clips,
         "num_without": num_clips - published.num_clips,
         "num_torn_groups": published.num_torn,
-        "num_moved": published.num_moved if is_used else 0,
+        "num_moved": published.num_moved if use is True else 0,
     }
     if not published.num_torn:
         return found("published_split", "info", "The published split tears no group apart.", numbers)
     shown = ", ".join(published.torn)
     sentence = f"The published split tears {published.num_torn} groups apart (first: those of {shown})"
-    if not is_used:
+    if not use:
         return found("published_split", "info", f"{sentence}; it is not used.", numbers)
+    if use == "exactly":
+        sentence += ", and is kept exactly: their test clips were seen in training."
+        remedy = "Set use_published to true, which moves clips, or to false; figures of a torn split are too good."
+        return found("published_split", "critical", sentence, numbers, remedy)
     sentence += f"; {published.num_moved} clips were moved to the split that holds most of their group."
     remedy = "Set use_published to false, or refuse_severity to null to go on with the moved clips."
     return found("published_split", "critical", sentence, numbers, remedy)

@@ -23,6 +23,7 @@ def check_assignment(
     assignment: Iterable[pa.RecordBatch],
     neighbours: Iterable[Neighbours],
     by: Sequence[GroupKey] = DEFAULT_KEYS,
+    may_be_torn: np.ndarray | None = None,
 ) -> None:
     """Every clip has one known split, and no group, copy, near-duplicate or value of a key stands in two.
 
@@ -33,6 +34,7 @@ def check_assignment(
         assignment: Rows of the assignment table, in any order; it is gone through more than once.
         neighbours: Near duplicates.
         by: The keys that clips must not be parted by.
+        may_be_torn: Clips (n, bool) for which that does not hold (`hazardline.split.published.torn_on_purpose`).
 
     Raises:
         UserError: names the first offenders of every kind.
@@ -57,12 +59,13 @@ def check_assignment(
     missing = np.flatnonzero(splits == -1)
     faults += [f"clip {clip_id!r} is not assigned" for clip_id in clips.ids.take(pa.array(missing)).to_pylist()]
     if not faults:
+        held = np.ones(len(clips), bool) if may_be_torn is None else ~may_be_torn
         for key in by:
             column = KEY_COLUMNS[key]
-            faults += _torn(clips, column, key_hashes(clips, key), splits, partial(_name_of, clips, column))
-        faults += _torn(clips, "sha256", clips.hashes("sha256"), splits, partial(_name_of, clips, "sha256"))
-        faults += _torn(clips, "group_id", groups, splits, partial(_group_of, clips, assignment))
-        faults += _torn_neighbours(clips, list(neighbours), splits)
+            faults += _torn(clips, column, key_hashes(clips, key) * held, splits, partial(_name_of, clips, column))
+        faults += _torn(clips, "sha256", clips.hashes("sha256") * held, splits, partial(_name_of, clips, "sha256"))
+        faults += _torn(clips, "group_id", groups * held, splits, partial(_group_of, clips, assignment))
+        faults += _torn_neighbours(clips, list(neighbours), splits, held)
     if faults:
         more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise UserError(
@@ -121,12 +124,15 @@ def _listed(ids: Sequence[str]) -> str:
     return ", ".join(ids[:_SHOWN]) + (f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else "")
 
 
-def _torn_neighbours(clips: Clips, neighbours: Sequence[Neighbours], splits: np.ndarray) -> Iterator[str]:
+def _torn_neighbours(
+    clips: Clips, neighbours: Sequence[Neighbours], splits: np.ndarray, held: np.ndarray
+) -> Iterator[str]:
     if not neighbours:
         return
     rows = clips.rows_of([clip_id for pair in neighbours for clip_id in (pair.first, pair.second)]).reshape(-1, 2)
-    for pair, (first, second) in zip(neighbours, splits[rows].tolist(), strict=True):
-        if first != second:
+    are_held = held[rows].any(1).tolist()
+    for pair, (first, second), is_held in zip(neighbours, splits[rows].tolist(), are_held, strict=True):
+        if first != second and is_held:
             yield (
                 f"near-duplicates {pair.first!r} ({SPLITS[first]}) and {pair.second!r} ({SPLITS[second]}), "
                 f"{pair.distance:.0%} of the bits apart"

@@ -10,7 +10,7 @@ import numpy as np
 from hazardline.errors import RefusedOutputError
 from hazardline.ingest.features import FEATURES
 from hazardline.progress import Reporter
-from hazardline.split.assign import SPLITS, Assignment, assign
+from hazardline.split.assign import SPLITS, Assignment, assign, of_clips
 from hazardline.split.audit import Audit, SplitData, audit_split
 from hazardline.split.columns import Clips, Coded
 from hazardline.split.config import SplitConfig
@@ -19,7 +19,7 @@ from hazardline.split.findings import at_least, refusal, told
 from hazardline.split.groups import group
 from hazardline.split.guard import check_assignment
 from hazardline.split.near_duplicates import LEAST_SHIFT_S, NearDuplicates, near_duplicates
-from hazardline.split.published import Published
+from hazardline.split.published import Published, torn_on_purpose
 from hazardline.tables import ASSIGNMENT, read_batches, write_batches
 
 
@@ -46,13 +46,13 @@ def run(config: SplitConfig, inputs: Mapping[str, Path], out: Path, reporter: Re
     groups = group(clips, neighbours, config.group_by)
     published = Published.of(clips, groups)
     of_group = assign(clips, groups, config, published if config.use_published else None)
-    splits = of_group[groups.of_clip]
+    splits = of_clips(of_group, groups, config, published)
     assignment = Assignment(clips, groups, splits)
-    check_assignment(clips, assignment, neighbours, config.group_by)
+    check_assignment(clips, assignment, neighbours, config.group_by, torn_on_purpose(groups, config, published))
     reporter.phase("audit leakage")
     features = partial(read_batches, FEATURES, inputs["ingest"])
     data = SplitData(clips, features, groups, splits, neighbours, published)
-    report = _report(data, of_group, audit_split(data, config), found, config)
+    report = _report(data, audit_split(data, config), found, config)
     write_batches(ASSIGNMENT, out, assignment)
     report.write(out / LEAKAGE_NAME)
     _tell(report, reporter)
@@ -68,15 +68,13 @@ def _tell(report: LeakageReport, reporter: Reporter) -> None:
         reporter.note(told(finding))
 
 
-def _report(
-    data: SplitData, of_group: np.ndarray, audit: Audit, found: NearDuplicates, config: SplitConfig
-) -> LeakageReport:
+def _report(data: SplitData, audit: Audit, found: NearDuplicates, config: SplitConfig) -> LeakageReport:
     numbers = {finding.name: finding.numbers for finding in audit.findings}
     return LeakageReport(
         salt=config.salt,
         group_by=config.group_by,
-        num_groups=len(of_group),
-        splits=_counts(data, of_group),
+        num_groups=len(data.groups.first),
+        splits=_counts(data),
         neighbours=NeighbourLeakage(
             distance=config.near_duplicate_distance,
             num_pairs=len(found.neighbours),
@@ -96,14 +94,14 @@ def _report(
     )
 
 
-def _counts(data: SplitData, of_group: np.ndarray) -> dict[str, SplitCounts]:
+def _counts(data: SplitData) -> dict[str, SplitCounts]:
     labels, scenarios = data.clips.coded("label"), data.clips.coded("scenario")
     result: dict[str, SplitCounts] = {}
     for number, split in enumerate(SPLITS):
         mine = data.splits == number
         result[split] = SplitCounts(
             num_clips=int(mine.sum()),
-            num_groups=int((of_group == number).sum()),
+            num_groups=len(np.unique(data.groups.of_clip[mine])),
             by_label=_by_name(labels, mine),
             by_scenario=_by_name(scenarios, mine),
         )

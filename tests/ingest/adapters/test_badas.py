@@ -42,7 +42,7 @@ def test_a_collision(tmp_path: Path) -> None:
             label="crash",
             source="BADAS-DoTA",
             times=Times(pre_crash_start_s=2.3, crash_start_s=5.7),
-            recording_id="0RJPQ_97dcs",
+            recording_id="youtube:0RJPQ_97dcs",
             published_split="test",
             ego_involved=True,
         )
@@ -59,7 +59,7 @@ def test_a_near_collision_is_a_near_miss(tmp_path: Path) -> None:
 def test_dadas_ids_are_type_and_video(tmp_path: Path) -> None:
     (item,) = _read(tmp_path, ["10_068.mp4,,Collision,yes,10,5.1,7.2,2.1,excluded (object=motorbike)"], DADA)
     assert isinstance(item, Candidate)
-    assert (item.clip_id, item.recording_id) == ("badas-dada-10_068", "dada-10-068")
+    assert (item.clip_id, item.recording_id) == ("badas-dada-10_068", "dada:10-068")
     assert (item.agents, item.published_split) == (("motorcycle",), "test")
 
 

@@ -28,7 +28,7 @@ def test_a_line(tmp_path: Path) -> None:
             label="crash",
             source="ccd",
             times=Times(crash_start_s=3.0),
-            recording_id="-e_DaoY9xYE",
+            recording_id="youtube:-e_DaoY9xYE",
             light="day",
             ego_involved=True,
         )
@@ -48,7 +48,7 @@ def test_a_header_line_lost_zeros_and_other_spellings(tmp_path: Path) -> None:
 
 def test_clips_of_one_video_share_its_recording(tmp_path: Path) -> None:
     items = _read(tmp_path, LINE, LINE.replace("000001", "000002"))
-    assert [item.recording_id for item in items if isinstance(item, Candidate)] == ["-e_DaoY9xYE"] * 2
+    assert [item.recording_id for item in items if isinstance(item, Candidate)] == ["youtube:-e_DaoY9xYE"] * 2
 
 
 def test_normal_clips_have_no_annotation(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_clip_without_a_crash(tmp_path: Path) -> None:
     found, problems = _read(tmp_path)
     item = found["crashchat-d2city_1002_0626"]
     assert not problems and (item.label, item.source, item.published_split) == ("normal", "D2City", "test")
-    assert (item.description, item.times, item.recording_id) == (None, Times(), "d2city-1002")
+    assert (item.description, item.times, item.recording_id) == (None, Times(), "d2city:1002_0626")
     assert [pair.answer for pair in item.pairs] == list(NEGATIVE_ANSWERS.values())
 
 

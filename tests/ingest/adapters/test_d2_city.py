@@ -108,12 +108,12 @@ def test_an_entity_bomb_is_a_problem_of_its_video(tmp_path: Path) -> None:
     assert "a.xml: has a document type or entities" in problems[0].detail
 
 
-def test_numbered_names_share_their_recording(tmp_path: Path) -> None:
+def test_clips_with_crashchats_names_have_its_recordings(tmp_path: Path) -> None:
     found, _ = _read(_lay(tmp_path, d2city_1002_0626=None, d2city_1002_2292=None, d2city_7_1=None, hash=None))
     assert {video: item.recording_id for video, item in found.items()} == {
-        "d2city_1002_0626.mp4": "d2city-1002",
-        "d2city_1002_2292.mp4": "d2city-1002",
-        "d2city_7_1.mp4": "d2city-7",
+        "d2city_1002_0626.mp4": "d2city:1002_0626",
+        "d2city_1002_2292.mp4": "d2city:1002_2292",
+        "d2city_7_1.mp4": "d2city:7_1",
         "hash.mp4": None,
     }
 

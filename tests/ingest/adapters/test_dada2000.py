@@ -17,8 +17,8 @@ ROWS = [[1, 1, 1, 1, 60, 90, 165, 270, "=E2"], [1, 2, 2, 1, 60, 90, 165, 270, "=
 
 TIMES = Times(pre_crash_start_s=2.0, crash_start_s=3.0, crash_end_s=5.5)
 READ = [
-    ("dada2000-1-001", "dada-1-001", "DADA-2000", "DADA_dataset/1/001/images", 30.0, "sunny", TIMES),
-    ("dada2000-2-001", "dada-2-001", "DADA-2000", "DADA_dataset/2/001/images", 30.0, "rainy", TIMES),
+    ("dada2000-1-001", "dada:1-001", "DADA-2000", "DADA_dataset/1/001/images", 30.0, "sunny", TIMES),
+    ("dada2000-2-001", "dada:2-001", "DADA-2000", "DADA_dataset/2/001/images", 30.0, "rainy", TIMES),
     "times_out_of_order",
 ]
 """What the rows are read as."""

@@ -42,7 +42,7 @@ def test_an_entry(tmp_path: Path) -> None:
             label="crash",
             source="dota",
             times=Times(crash_start_s=4.0, crash_end_s=7.0),
-            recording_id="0RJPQ_97dcs",
+            recording_id="youtube:0RJPQ_97dcs",
             published_split="train",
             scenario="leave_to_right",
             accident_type="leave to right",
@@ -55,7 +55,7 @@ def test_youtube_ids_hold_underscores_and_dashes(tmp_path: Path) -> None:
     names = ["0RJPQ_97dcs_000199", "_-a_000123__000001", "-_________-_999999", "abcdefghijk_000001"]
     items = _read(tmp_path, dict.fromkeys(names, ENTRY))
     recordings = [item.recording_id for item in items if isinstance(item, Candidate)]
-    assert recordings == ["0RJPQ_97dcs", "_-a_000123_", "-_________-", "abcdefghijk"]
+    assert recordings == [f"youtube:{name}" for name in ("0RJPQ_97dcs", "_-a_000123_", "-_________-", "abcdefghijk")]
 
 
 def test_classes_and_splits(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_the_real_metadata_are_read_in_full() -> None:
     assert len(found) == len(items) == 4_677
     assert Counter(item.published_split for item in items) == {"train": 3_275, "validation": 1_402}
     assert len({item.clip_id for item in items}) == 4_677
-    assert all(item.recording_id is not None and len(item.recording_id) == 11 for item in items)
+    assert all(item.recording_id is not None and item.recording_id.startswith("youtube:") for item in items)
     assert len({item.scenario for item in items}) == 10
     lengths: dict[str, int] = {}
     for name in ("metadata_train.json", "metadata_val.json"):

@@ -87,10 +87,10 @@ def test_clips_of_one_drive_share_their_recording(tmp_path: Path) -> None:
     clips = ["clip_305_000786", "clip_305_001200", "clip_306_000786", "walk"]
     items = list(candidates(_write(tmp_path, [row(clip) for clip in clips]), DRAMA))
     assert [item.recording_id for item in items if isinstance(item, Candidate)] == [
-        "drama-titan/clip_305",
-        "drama-titan/clip_305",
-        "drama-titan/clip_306",
-        "drama-titan/walk",
+        "drama:titan/clip_305",
+        "drama:titan/clip_305",
+        "drama:titan/clip_306",
+        "drama:titan/walk",
     ]
 
 

@@ -204,8 +204,8 @@ def test_dramas_annotation_says_whether_there_is_a_risk(tmp_path: Path) -> None:
     found, problems = _read(_hub(tmp_path, train=[row(n) for n in range(5)]))
     assert not problems
     assert [(item.label, item.recording_id) for item in found.values()] == [
-        ("normal", "drama-titan/clip_305"),
-        ("near_miss", "drama-titan/clip_7"),
+        ("normal", "drama:titan/clip_305"),
+        ("near_miss", "drama:titan/clip_7"),
         ("near_miss", None),
         ("near_miss", None),
         ("near_miss", None),

@@ -52,6 +52,7 @@ def test_cap_has_the_abnormal_end_before_the_accident(tmp_path: Path) -> None:
         label="crash",
         source="MM-AU-CAP",
         times=Times(pre_crash_start_s=2.0, crash_start_s=3.0, crash_end_s=5.5),
+        recording_id="cap:1-001537",
         scenario="type_1",
         weather="rainy",
         light="night",

@@ -102,7 +102,7 @@ def test_ccd(layout: Layout, native_clips: list[NativeClip]) -> None:
             assert _close(item.times.crash_start_s, clip.times.crash_start_s - first_s, 10)
             assert (item.light, item.ego_involved) == (clip.light, clip.ego_involved)
             assert item.weather == (clip.weather if clip.weather in ("rainy", "snowy") else "unknown")
-            assert item.recording_id is not None and len(item.recording_id) == 11
+            assert item.recording_id is not None and item.recording_id.startswith("youtube:")
 
 
 def test_dota(layout: Layout, native_clips: list[NativeClip]) -> None:

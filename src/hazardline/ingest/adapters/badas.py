@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from hazardline import recordings
 from hazardline.errors import UserError
 from hazardline.ingest.adapter import Candidate, Problem, shorten
 from hazardline.ingest.config import SourceConfig
@@ -109,11 +110,11 @@ def _candidate(table: _Table, origin: str, row: Mapping[str, str], places: Mappi
 
 
 def _recording_of(table: _Table, stem: str) -> str | None:
-    """As the adapters of DoTA and DADA name it, so that a split never parts two copies of a clip."""
+    """As the adapters of DoTA and DADA name it; DAD's numbers repeat between its folders and say nothing."""
     if table.short == "dota":
-        return stem[:-7] if re.search(r"_\d{6}$", stem, re.ASCII) else None
+        return recordings.youtube(stem[:-7]) if re.search(r"_\d{6}$", stem, re.ASCII) else None
     key = re.fullmatch(r"(\d{1,4})_(\d{1,6})", stem, re.ASCII) if table.short == "dada" else None
-    return f"dada-{int(key[1])}-{int(key[2]):03}" if key else None
+    return recordings.dada(int(key[1]), int(key[2])) if key else None
 
 
 def _split_of(category: str) -> Literal["test"] | None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hazardline import recordings
 from hazardline.errors import UserError
 from hazardline.ingest.adapter import Candidate, Problem, shorten
 from hazardline.ingest.config import SourceConfig
@@ -79,7 +80,7 @@ def _crash(origin: str, text: str) -> Candidate | Problem:
         label="crash",
         source="ccd",
         times=Times(crash_start_s=labels.index("1") / FPS),
-        recording_id=match["recording"],
+        recording_id=recordings.youtube(match["recording"]),
         weather=_WEATHER.get(match["weather"].casefold(), "unknown"),
         light=_LIGHT.get(match["timing"].casefold(), "unknown"),
         ego_involved=_INVOLVED.get(match["ego"].casefold()),

@@ -9,7 +9,8 @@ The clip's label comes from the answers: crash or normal (near misses have no pl
 answers are kept word for word. An interval without a length (10 of the 2,301 in the released validation and test sets:
 the times are rounded to tenths) gives a crash's start and no end.
 
-The same clip may stand in a file of MM-AU, D2-City or Nexar as well: near duplicates are found by the split stage.
+By the name of its file, a clip of CAP, DADA or D2-City has the recording that MM-AU's and D2-City's adapters give it;
+one of Nexar has none (`hazardline.recordings`).
 """
 
 import json
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from hazardline import recordings
 from hazardline.errors import UserError
 from hazardline.ingest.adapter import Candidate, Problem, PublishedPair, shorten
 from hazardline.ingest.config import SourceConfig
@@ -56,7 +58,7 @@ _PHRASES: tuple[tuple[Task, re.Pattern[str]], ...] = (
     ("pre_crash_localization", re.compile(r"\bfirst (visible )?sign\b|\bearly crash cues\b")),
 )
 _SOURCES: Mapping[str, str] = {"cap": "MM-AU-CAP", "dada": "MM-AU-DADA", "d2city": "D2City", "nexar": "Nexar"}
-_D2_CITY = re.compile(r"d2city_(\d{1,9})_\d{1,9}", re.ASCII)
+_MM_AU = re.compile(r"(cap|dada)_(\d{1,4})_(\d{1,9})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,6 @@ def _merge(video: str, records: Iterator[_Record]) -> Candidate | Problem:
         if isinstance(found, str):
             return Problem(clip_id, shorten(video), "bad_annotation", shorten(found))
         times = found
-    numbered = _D2_CITY.fullmatch(stem)
     texts = {task: record.answer.strip() for task, record in first.items() if label == "crash"}
     return Candidate(
         origin=origin,
@@ -214,13 +215,24 @@ def _merge(video: str, records: Iterator[_Record]) -> Candidate | Problem:
         label=label,
         source=source,
         times=times,
-        recording_id=f"d2city-{numbered[1]}" if numbered else None,
+        recording_id=_recording_of(stem, source),
         published_split=next(iter(splits), None),
         description=texts.get("crash_description"),
         cause=texts.get("cause_reasoning"),
         prevention=texts.get("prevention_reasoning"),
         pairs=tuple(PublishedPair(task, record.question, record.answer) for task, record in _in_order(first)),
     )
+
+
+def _recording_of(stem: str, source: str) -> str | None:
+    """By the name of the file, where the record's source does not contradict it."""
+    if source != _SOURCES.get(stem.split("_")[0]):
+        return None
+    numbered = _MM_AU.fullmatch(stem)
+    if numbered is None:
+        return recordings.d2_city(stem)
+    name = recordings.cap if numbered[1] == "cap" else recordings.dada
+    return name(int(numbered[2]), int(numbered[3]))
 
 
 def _in_order(records: Mapping[Task, _Record]) -> list[tuple[Task, _Record]]:

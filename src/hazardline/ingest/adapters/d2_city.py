@@ -7,10 +7,10 @@ the same name (`labels/0000/x.xml`), or else the only one. A video without track
 Every clip is taken as normal driving: the data set marks no crash. Nothing of a track but its label is used.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
+from hazardline import recordings
 from hazardline.errors import UserError
 from hazardline.ingest.adapter import Candidate, Problem, shorten
 from hazardline.ingest.config import SourceConfig
@@ -33,7 +33,6 @@ _AGENTS: Mapping[str, str | None] = {
     "small-block": None,
 }
 """Kind of road user of each of the twelve labels; a block is none."""
-_NUMBERED = re.compile(r"d2city_(\d{1,9})_\d{1,9}", re.ASCII)
 
 
 class D2CityAdapter:
@@ -77,14 +76,13 @@ class D2CityAdapter:
             agents = self._agents(annotations[0]) if annotations else ()
         except TracksError as error:
             return Problem(shorten(clip_id), shorten(video), "bad_annotation", shorten(f"{video}: {error}"))
-        numbered = _NUMBERED.fullmatch(path.stem)
         return Candidate(
             origin=annotations[0] if annotations else video,
             clip_id=clip_id,
             video=video,
             label="normal",
             source="d2_city",
-            recording_id=f"d2city-{numbered[1]}" if numbered else None,
+            recording_id=recordings.d2_city(path.stem),
             location="China",
             agents=agents,
         )

@@ -2,11 +2,12 @@
 
 Frames, not videos: `DADA_dataset/1/001/images/0001.png`, 30 a second, with one table of annotations beside it, as a
 spreadsheet or with commas. A clip's key is (type, video). MM-AU holds the same clips with the same columns: the
-recording is named alike in both, so that a split never parts two copies.
+recording is named alike in both (`hazardline.recordings`), so that a split never parts two copies.
 """
 
 from collections.abc import Iterator
 
+from hazardline import recordings
 from hazardline.errors import UserError
 from hazardline.ingest.accident_rows import DADA_FPS, candidate_of, read_accident_csv, read_accident_sheet
 from hazardline.ingest.adapter import Candidate, Problem
@@ -42,4 +43,5 @@ class Dada2000Adapter:
                 continue
             key = f"{row.category}-{row.number:03}"
             video = f"DADA_dataset/{row.category}/{row.number:03}/images"
-            yield candidate_of(row, f"dada2000-{key}", video, DADA_FPS, SOURCE, recording_id=f"dada-{key}")
+            recording_id = recordings.dada(row.category, row.number)
+            yield candidate_of(row, f"dada2000-{key}", video, DADA_FPS, SOURCE, recording_id)

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from hazardline import recordings
 from hazardline.errors import UserError
 from hazardline.ingest.adapter import Candidate, Problem, shorten
 from hazardline.ingest.config import SourceConfig
@@ -89,7 +90,7 @@ class DotaAdapter:
             label="crash",
             source="dota",
             times=Times(crash_start_s=start / FPS, crash_end_s=end / FPS),
-            recording_id=match[1],
+            recording_id=recordings.youtube(match[1]),
             published_split=_FILES[file],
             scenario=what if is_known else "unknown",
             light=light,

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from hazardline import recordings
 from hazardline.errors import UserError
 from hazardline.hazardnet import FIELDS, format_classification
 from hazardline.ingest.adapter import Candidate, Problem, shorten
@@ -85,7 +86,7 @@ def recording_of(image: PurePosixPath) -> str:
     folder = image.parent
     drive = _DRIVE.fullmatch(folder.name)
     above = folder.parent.as_posix().removeprefix(_ROOT.rstrip("/")).strip("/")
-    return f"drama-{above}/{drive[1] if drive else folder.name}"
+    return recordings.drama(f"{above}/{drive[1] if drive else folder.name}")
 
 
 def _candidate(item: JsonItem) -> Candidate | Problem:

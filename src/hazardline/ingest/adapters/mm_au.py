@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hazardline import recordings
 from hazardline.errors import UserError
 from hazardline.ingest.accident_rows import (
     DADA_FPS,
@@ -94,14 +95,15 @@ class MmAuAdapter:
         clip_id = f"{part.name}-{row.category}-{number}"
         if part is DADA:
             video = f"DADA-DATA/{row.category}/{number}/images"
-            return candidate_of(row, clip_id, video, DADA_FPS, part.source, recording_id=clip_id)
+            recording_id = recordings.dada(row.category, row.number)
+            return candidate_of(row, clip_id, video, DADA_FPS, part.source, recording_id)
         video = f"{self._cap_folder(row.category)}/{number}/images"
         fps = self._cap_rates().of(row.category, row.number)
         if fps is None:
             which = f"type {row.category}, video {number}"
             detail = f"{row.origin}: {self._manifest} gives no rate, or several, for {which}"
             return Problem(clip_id, video, "unknown_rate", detail)
-        return candidate_of(row, clip_id, video, fps, part.source, recording_id=None)
+        return candidate_of(row, clip_id, video, fps, part.source, recordings.cap(row.category, row.number))
 
     def _cap_rates(self) -> FrameRates:
         if self._rates is None:

@@ -38,7 +38,7 @@ def write(clips: Path, out: Path) -> None:
     groups: dict[str, int] = {}
     for number, clip in enumerate(read_clips(clips)):
         group = groups.setdefault(clip.recording_id or clip.pair_id or clip.clip_id, len(groups))
-        name, source = _name(clip, number, group)
+        name, source = _name(clip, number)
         shutil.copyfile(video_of(clips, clip), out / "videos" / name)
         for pair in _pairs(clip):
             record = Record.of(pair, {"video_uri": f"videos/{name}", "source": source})
@@ -54,15 +54,15 @@ def split_of_group(number: int) -> str:
     return {1: "val", 2: "test"}.get(number % 10, "train")
 
 
-def _name(clip: NativeClip, number: int, group: int) -> tuple[str, str]:
+def _name(clip: NativeClip, number: int) -> tuple[str, str]:
     """File name and source."""
     if clip.label == "crash":
         known = clip.scenario in HAZARD_FAMILIES
         kind = 1 + HAZARD_FAMILIES.index(clip.scenario) if known else 1 + len(HAZARD_FAMILIES)
         return f"cap_{kind}_{number:06}.mp4", "MM-AU-CAP"
     if clip.label == "normal":
-        return f"d2city_{1000 + group}_{number:04}.mp4", "D2City"
-    return f"nexar_{number:05}.mp4", "Nexar"
+        return f"d2city_1001_{number:04}.mp4", "D2City"
+    return f"nexar_{number:04}.mp4", "Nexar"
 
 
 def _pairs(clip: NativeClip) -> Iterator[QaPair]:

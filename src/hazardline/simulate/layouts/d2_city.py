@@ -1,7 +1,7 @@
 """A small copy of D2-City from the simulated clips of normal driving: videos, and CVAT-like XML of all boxes.
 
 D2-City knows no crash, so clips of other labels are left out. Videos stand in `videos/0000`, tracks in `labels/0000`;
-the names are those that CrashChat gives to D2-City's clips (`d2city_<recording>_<clip>`), for D2-City's own are not
+the names are those that CrashChat gives to D2-City's clips (`d2city_1001_0011`), for D2-City's own are not
 documented. `occluded` says that less than half of a box shows the road user, `cut` that the box ends at the border.
 """
 
@@ -36,13 +36,11 @@ def write(clips: Path, out: Path) -> None:
     Raises:
         UserError: there is none.
     """
-    recordings: dict[str, int] = {}
     count = 0
     for clip in read_clips(clips):
         if clip.label != "normal":
             continue
-        recording = recordings.setdefault(clip.recording_id or clip.pair_id or clip.clip_id, len(recordings))
-        name = f"d2city_{1000 + recording}_{count:04}"
+        name = f"d2city_1001_{count:04}"
         count += 1
         _lay(clips, clip, out / "videos" / _FOLDER / f"{name}.mp4", out / "labels" / _FOLDER / f"{name}.xml")
     if not count:
