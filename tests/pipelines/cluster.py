@@ -1,6 +1,7 @@
 """What tests of the cluster's side share: made-up digests, and pipelines compiled with them."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from hazardline.recipe import Recipe, load_recipe
 
 from components.cluster import ClusterResources, read_resources
 from components.image_lock import read_lock, references
-from pipelines.package import Package, write_package
+from pipelines.package import WRITE, Package, Which
 from pipelines.placement import OnCluster
 
 ROOT = Path(__file__).parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 REGISTRY = "registry.example/vision"
 
 
@@ -31,15 +33,50 @@ def place(resources: ClusterResources | None = None) -> OnCluster:
     return OnCluster(table, references(table.image_names(), read_lock(), "lock", made_up_digests(), REGISTRY))
 
 
+def recipe_for(name: str, which: Which) -> Recipe:
+    """A shipped recipe for one of its pipelines; none of them is retrained, so one that is to be gets the section here.
+
+    Raises:
+        UserError: it runs on simulated clips, and is to be retrained.
+    """
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
+    if which != "retrain":
+        return recipe
+    data = recipe.data()
+    section = {"dataset": name, "notify": {"url": "https://hooks.example/fleet"}}
+    return Recipe.parse({**data, "ingest": {**data["ingest"], "dataset": name}, "retrain": section}, name)
+
+
 def compiled(recipe: Recipe | str, folder: Path, resources: ClusterResources | None = None) -> Package:
-    """A package of a recipe, or of a shipped one by its name."""
-    found = load_recipe(ROOT / "recipes" / f"{recipe}.yaml") if isinstance(recipe, str) else recipe
-    return write_package(found, folder / f"{found.name}.yaml", place(resources))
+    """A package of a recipe's line, or of a shipped recipe's by its name."""
+    found = recipe_for(recipe, "line") if isinstance(recipe, str) else recipe
+    return written(found, "line", folder / f"{found.name}.yaml", resources)
+
+
+def written(recipe: Recipe, which: Which, path: Path, resources: ClusterResources | None = None) -> Package:
+    """A package of one of a recipe's pipelines.
+
+    KFP looks through the whole stack at each setting of a task: in pytest's that takes seconds, in a thread's nothing.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(WRITE[which], recipe, path, place(resources)).result()
 
 
 def parsed(path: Path) -> tuple[Any, dict[str, Any]]:
-    """A package with KFP's own schemas, which refuse unknown fields: the pipeline, and each executor's pod."""
+    """A package as `read_strictly` has it."""
     spec, platform = yaml.safe_load_all(path.read_text())
+    return read_strictly(spec, platform)
+
+
+def read_strictly(spec: Any, platform: Any) -> tuple[Any, dict[str, Any]]:
+    """A package's two documents with KFP's own schemas: the pipeline, and each executor's pod.
+
+    To the pipeline's schema its executors are a mapping of anything; they have a schema of their own.
+
+    Raises:
+        json_format.ParseError: a field is unknown, or of another type.
+    """
+    json_format.ParseDict(spec["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
     json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
     assert set(platform["platforms"]) == {"kubernetes"}
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]

@@ -9,10 +9,9 @@ from typing import Any
 
 import yaml
 
-from hazardline.recipe import Recipe, load_recipe
-from tests.pipelines.cluster import ROOT, place
+from tests.pipelines.cluster import recipe_for, written
 
-from pipelines.package import WRITE, Which
+from pipelines.package import Which
 
 GOLDEN = Path(__file__).parent / "golden"
 PACKAGES: dict[str, tuple[str, Which]] = {
@@ -28,7 +27,7 @@ RENEW = "python -m tests.pipelines.golden"
 def write_one(name: str, folder: Path) -> Path:
     """Compile one of them as a cluster gets it; returns the package."""
     recipe, which = PACKAGES[name]
-    return WRITE[which](_recipe(recipe, which), folder / f"{name}.yaml", place()).path
+    return written(recipe_for(recipe, which), which, folder / f"{name}.yaml").path
 
 
 def golden_text(package: Path) -> str:
@@ -43,16 +42,6 @@ def golden_text(package: Path) -> str:
         # The last argument of the command is the adapter itself, as in components/; what is before it is KFP's.
         container["command"] = container["command"][-1:]
     return yaml.safe_dump_all([spec, platform], sort_keys=True, width=110, default_flow_style=False)
-
-
-def _recipe(name: str, which: Which) -> Recipe:
-    """A shipped recipe; none of them is retrained, so one that is to be gets the section here."""
-    recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
-    if which != "retrain":
-        return recipe
-    data = recipe.data()
-    section = {"dataset": name, "notify": {"url": "https://hooks.example/fleet"}}
-    return Recipe.parse({**data, "ingest": {**data["ingest"], "dataset": name}, "retrain": section}, name)
 
 
 def main() -> None:

@@ -149,6 +149,15 @@ def faults() -> Faults:
     return faults_by_crd(Path(folder)) if folder else broken_rules
 
 
+@pytest.fixture(scope="session")
+def crd_faults() -> Faults:
+    """Of the CRD, and not of the rules alone: without it there is nothing to test."""
+    folder = os.environ.get("HAZARDLINE_TEST_KUBERNETES")
+    if not folder or not (Path(folder) / "rayjobs.crd.yaml").is_file():
+        pytest.skip("HAZARDLINE_TEST_KUBERNETES names no folder with rayjobs.crd.yaml")
+    return faults_by_crd(Path(folder))
+
+
 @pytest.fixture
 def place(tmp_path: Path, faults: Faults) -> Iterator[Place]:
     node = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS") if name in os.environ}

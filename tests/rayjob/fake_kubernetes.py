@@ -2,58 +2,28 @@
 
 It asks for a bearer token, keeps resource versions, answers 404, 409 and 410, streams watches with bookmarks, holds
 RayJobs against the CRD's schema where that is at hand, and resolves a pod's variables from its secrets and config maps.
-`Script` says what goes wrong. What it does with states follows KubeRay 1.4 to 1.6; it is not KubeRay.
+Its operator is in `fake_operator.py`.
 """
 
 import copy
 import json
-import os
 import queue
-import shlex
-import signal
 import ssl
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.rayjob.fake_operator import Operator, Script
+
 RAYJOBS = "/apis/ray.io/v1/namespaces/hazardline/rayjobs"
 CORE = "/api/v1/namespaces/hazardline"
 HISTORY = 50
 """Changes that are remembered; a watch that asks for older ones is told 410."""
-
-
-@dataclass
-class Script:
-    """What happens to jobs and requests beside the ordinary."""
-
-    queue_s: float = 0.0
-    """How long Kueue keeps a job; infinite where it never admits it."""
-    never_starts: bool = False
-    pod_status: dict[str, Any] | None = None
-    """Status of the head's pod while the cluster starts, which it then never leaves."""
-    answers: list[int | str] = field(default_factory=list)
-    """What the next requests get instead of their answer: a status, `drop` for a broken connection, `hang` for one that
-    stays open without a word, or `lose` for one whose answer is lost after the work was done."""
-    hang_s: float = 1.0
-    watches: list[str] = field(default_factory=list)
-    """What happens to the next watches: `drop`, `cut` (within a line), `gone` (410 as an event), `late` (410)."""
-    ends: Mapping[str, Any] | None = None
-    """Status that KubeRay gives the job as soon as it runs, killing the entrypoint."""
-    ignores: bool = False
-    """Whether the operator does nothing at all."""
-    preempt_when: Callable[[], bool] | None = None
-    """Kueue takes the job back, once, when this says so: SIGTERM, then SIGKILL after `grace_s`."""
-    kill_when: Callable[[], bool] | None = None
-    """The node is lost, once, when this says so: SIGKILL, and KubeRay starts a new cluster."""
-    grace_s: float = 60.0
 
 
 class FakeKubernetes:
@@ -85,10 +55,13 @@ class FakeKubernetes:
         self.created: list[dict[str, Any]] = []
         self.deleted: list[str] = []
         self.logs: list[Path] = []
+        self.deletes_finished = False
+        """KubeRay's own setting DELETE_RAYJOB_CR_AFTER_JOB_FINISHES: with its nodes the job goes as well."""
         self.lock = threading.RLock()
+        self._skipped_s = 0.0
         self._version, self._history, self._first = 100, list[tuple[int, dict[str, Any]]](), 100
         self._watchers: list[queue.Queue[dict[str, Any] | None]] = []
-        self._operators: dict[str, _Operator] = {}
+        self._operators: dict[str, Operator] = {}
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
         if tls is not None:
@@ -106,6 +79,16 @@ class FakeKubernetes:
         self.server.server_close()
         for operator in list(self._operators.values()):
             operator.end()
+
+    def now_s(self) -> float:
+        """The time by which the operator's deadlines run out."""
+        return time.monotonic() + self._skipped_s
+
+    def skip(self, seconds: float) -> None:
+        """Turn the operator's clock on, and wait until every job's operator has looked at it."""
+        self._skipped_s += seconds
+        for operator in list(self._operators.values()):
+            operator.wait_for_a_look()
 
     def renew_token(self, token: str) -> None:
         """From now on only this token is accepted; it stands in the kubeconfig."""
@@ -157,7 +140,7 @@ class FakeKubernetes:
             self.created.append(copy.deepcopy(job))
             self.change("ADDED", job)
             if not self.script.ignores:
-                self._operators[name] = _Operator(self, name)
+                self._operators[name] = Operator(self, name)
             return 201, copy.deepcopy(job)
 
     def patch(self, name: str, body: dict[str, Any]) -> tuple[int, Any]:
@@ -327,126 +310,6 @@ class FakeKubernetes:
             do_GET = do_POST = do_PATCH = do_DELETE = _serve
 
         return Handler
-
-
-class _Operator(threading.Thread):
-    """Kueue and KubeRay for one job."""
-
-    def __init__(self, fake: FakeKubernetes, name: str) -> None:
-        super().__init__(daemon=True)
-        self._fake, self._name, self._script = fake, name, fake.script
-        self._process: subprocess.Popen[bytes] | None = None
-        self._is_ended = threading.Event()
-        self.start()
-
-    def end(self) -> None:
-        """The job was deleted: Ray is told to stop the entrypoint, and the pods go."""
-        self._is_ended.set()
-        self._stop_process()
-        if threading.current_thread() is not self:
-            self.join()
-        self._fake.pods.pop(f"{self._name}-head", None)
-
-    def _stop_process(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
-            try:
-                self._process.wait(self._script.grace_s)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
-
-    def run(self) -> None:
-        spec = self._fake.jobs[self._name]["spec"]
-        retries = spec["backoffLimit"]
-        while not self._is_ended.is_set():
-            if spec.get("suspend"):
-                self._update(jobDeploymentStatus="Suspended", jobStatus="")
-                if self._is_ended.wait(min(self._script.queue_s, threading.TIMEOUT_MAX)):
-                    return
-                spec["suspend"] = False
-            self._update(jobDeploymentStatus="Initializing", rayClusterName=f"{self._name}-abcde")
-            self._start_pod()
-            if self._script.never_starts or self._script.pod_status is not None:
-                return
-            ended = self._run_entrypoint(spec["entrypoint"])
-            if ended == "again":
-                continue
-            if ended == "retry" and retries:
-                retries -= 1
-                self._update(jobDeploymentStatus="Retrying", jobStatus="FAILED", reason="AppFailed")
-                continue
-            if ended == "retry":
-                message = f"Job entrypoint command failed with exit code {self._process.returncode}"
-                self._update(jobDeploymentStatus="Failed", jobStatus="FAILED", reason="AppFailed", message=message)
-            return
-
-    def _update(self, **status: Any) -> None:
-        self._fake.update(self._name, **status)
-
-    def _start_pod(self) -> None:
-        labels = self._fake.jobs[self._name]["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["metadata"][
-            "labels"
-        ]
-        metadata = {"name": f"{self._name}-head", "labels": labels}
-        self._fake.pods[metadata["name"]] = {"metadata": metadata, "status": self._script.pod_status or {}}
-
-    def _run_entrypoint(self, entrypoint: str) -> str:
-        """Run it once; `again` after a preemption, `retry` after a failure, else how it ended is in the status."""
-        log = self._fake.folder / f"entrypoint-{len(self._fake.logs)}.log"
-        self._fake.logs.append(log)
-        command = shlex.split(entrypoint)
-        assert command[0] == "python"
-        with log.open("wb") as stream:
-            self._process = subprocess.Popen(
-                [sys.executable, *command[1:]],
-                env=self._variables(),
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._update(jobDeploymentStatus="Running", jobStatus="RUNNING", message="")
-        while self._process.poll() is None:
-            if self._script.ends is not None:
-                self._stop_process()
-                self._update(**self._script.ends)
-                return ""
-            if self._script.preempt_when is not None and self._script.preempt_when():
-                self._script.preempt_when = None
-                self._update(jobDeploymentStatus="Suspending")
-                self._stop_process()
-                self._fake.jobs[self._name]["spec"]["suspend"] = True
-                return "again"
-            if self._script.kill_when is not None and self._script.kill_when():
-                self._script.kill_when = None
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
-                return "retry"
-            self._is_ended.wait(0.02)
-        if self._is_ended.is_set():
-            return ""
-        if self._process.returncode == 0:
-            self._update(jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
-            return ""
-        return "retry"
-
-    def _variables(self) -> dict[str, str]:
-        """The container's variables; a secret or key that is missing is a KeyError, as the pod would not start."""
-        pod = self._fake.jobs[self._name]["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
-        found = dict(self._fake.environ)
-        for variable in pod["containers"][0]["env"]:
-            source = variable.get("valueFrom", {})
-            if "secretKeyRef" in source:
-                ref = source["secretKeyRef"]
-                found[variable["name"]] = self._fake.secrets[ref["name"]][ref["key"]]
-            elif "configMapKeyRef" in source:
-                ref = source["configMapKeyRef"]
-                values = self._fake.config_maps[ref["name"]]
-                if ref["key"] in values or not ref.get("optional"):
-                    found[variable["name"]] = values[ref["key"]]
-            else:
-                found[variable["name"]] = variable["value"]
-        return found
 
 
 def _send(event: dict[str, Any] | None, name: str, write: Callable[[dict[str, Any]], None]) -> None:

@@ -20,7 +20,8 @@ from hazardline.rayjob.entrypoint import main
 from hazardline.rayjob.failures import Phase, phase_of, troubles
 from hazardline.rayjob.request import PROGRESS_NAME, REQUEST_NAME, FolderExchange, S3Exchange, open_exchange
 from tests.rayjob.conftest import wait_until
-from tests.rayjob.fake_kubernetes import FakeKubernetes, Script
+from tests.rayjob.fake_kubernetes import FakeKubernetes
+from tests.rayjob.fake_operator import Script
 from tests.s3_service import s3_client, s3_service
 
 

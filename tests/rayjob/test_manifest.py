@@ -2,10 +2,8 @@
 
 import copy
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from hazardline.errors import UserError
 from hazardline.rayjob.config import RayJobConfig, rayjob_config
 from hazardline.rayjob.manifest import ATTEMPT, DIGEST, JOB_LABEL, MAX_NAME, OWNER, job_name, passed_on, ray_job
 from hazardline.stages import STAGES
-from tests.rayjob.crd import Faults, broken_rules, faults_by_crd
+from tests.rayjob.crd import Faults, broken_rules
 
 IMAGE = "registry.example/hazardline-train@sha256:" + "a" * 64
 KEY = "0123456789abcdef" * 4
@@ -29,15 +27,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "node_selector": {"pool": "a100"},
     },
 }
-
-
-@pytest.fixture(scope="module")
-def faults() -> Faults:
-    """Of the CRD, and not of the rules alone: without it there is nothing to test."""
-    folder = os.environ.get("HAZARDLINE_TEST_KUBERNETES")
-    if not folder or not (Path(folder) / "rayjobs.crd.yaml").is_file():
-        pytest.skip("HAZARDLINE_TEST_KUBERNETES names no folder with rayjobs.crd.yaml")
-    return faults_by_crd(Path(folder))
 
 
 def make(config: dict[str, Any] | None = None, environ: dict[str, str] | None = None) -> dict[str, Any]:
@@ -56,8 +45,8 @@ def pods(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_manifest_is_what_the_crd_says(faults: Faults, variant: str) -> None:
-    assert faults(make(VARIANTS[variant])) == []
+def test_the_manifest_is_what_the_crd_says(crd_faults: Faults, variant: str) -> None:
+    assert crd_faults(make(VARIANTS[variant])) == []
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -75,13 +64,13 @@ def test_kuberay_and_kueue_take_it(variant: str) -> None:
         ("spec", "submitterPodTemplate", "spec", "containers", 0, "securityContext"),
     ],
 )
-def test_a_misspelt_field_is_a_fault(faults: Faults, place: tuple[Any, ...]) -> None:
+def test_a_misspelt_field_is_a_fault(crd_faults: Faults, place: tuple[Any, ...]) -> None:
     job = make(VARIANTS["workers"])
     node = job
     for part in place:
         node = node[part]
     node["activeDedlineSeconds"] = 1
-    (fault,) = faults(job)
+    (fault,) = crd_faults(job)
     assert "activeDedlineSeconds" in fault
 
 

@@ -16,7 +16,7 @@ from hazardline.rayjob.request import StageResult
 from hazardline.rayjob.watch import Follower
 from hazardline.store import StageRecord
 from tests.rayjob.conftest import PATIENCE_S, QUICK, Place, wait_until
-from tests.rayjob.fake_kubernetes import Script
+from tests.rayjob.fake_operator import Script
 
 NEVER = float("inf")
 
@@ -73,7 +73,7 @@ def test_a_job_of_a_killed_component_is_adopted(place: Place) -> None:
     place.check_removed()
 
 
-def test_a_finished_job_of_a_killed_component_is_adopted(place: Place) -> None:
+def test_what_a_job_of_a_killed_component_has_finished_is_not_made_again(place: Place) -> None:
     place.hold_at(9)
     first = place.start()
     wait_until(lambda: place.steps() == 9)
@@ -83,7 +83,7 @@ def test_a_finished_job_of_a_killed_component_is_adopted(place: Place) -> None:
     (name,) = place.fake.jobs
     wait_until(lambda: place.fake.jobs[name]["status"]["jobDeploymentStatus"] == "Complete")
     record = place.run()
-    assert record.summary == {"steps": 10} and place.starts() == [0] and len(place.fake.created) == 1
+    assert record.cached and record.summary == {"steps": 10} and place.starts() == [0] and len(place.fake.created) == 1
 
 
 def test_a_component_that_is_told_to_end_removes_its_job_and_the_next_goes_on(place: Place) -> None:
@@ -282,8 +282,6 @@ FAILED: dict[str, Any] = {"jobDeploymentStatus": "Failed", "jobStatus": ""}
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ({**FAILED, "reason": "DeadlineExceeded"}, "ran longer than 259200 s; raise rayjob.run_deadline_s"),
-        ({**FAILED, "reason": "PreRunningDeadlineExceeded"}, "did not start within 1800 s; see that KubeRay runs"),
         (
             {**FAILED, "reason": "SubmissionFailed", "message": "no route"},
             "SubmissionFailed: no route; the job did not",

@@ -26,7 +26,8 @@ from hazardline.train.stage import ADAPTER_WEIGHTS
 from hazardline.vlm.layout import LAYOUT_NAME, Layout
 from tests.rayjob.conftest import PATIENCE_S, ROOT, Place, store_output, wait_until
 from tests.rayjob.crd import Faults
-from tests.rayjob.fake_kubernetes import FakeKubernetes, Script
+from tests.rayjob.fake_kubernetes import FakeKubernetes
+from tests.rayjob.fake_operator import Script
 from tests.train.jobs import OneWorker, make_job, small_config
 from tests.train.world import write_world
 

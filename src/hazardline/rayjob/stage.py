@@ -9,7 +9,8 @@ The job's name follows from the output's key, so whoever wants the same output m
   Where another run has adopted it meanwhile, that one wants it further, and removes it in its turn.
 - A run whose job was removed by somebody else creates it again.
 
-After SIGKILL nobody removes the job: the next run adopts it, and if none comes, KubeRay ends it by its own deadline.
+After SIGKILL nobody removes the job: the next run adopts it, and if none comes, KubeRay ends it by its own deadline and
+frees its nodes after its time to live.
 """
 
 import os
