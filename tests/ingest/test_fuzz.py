@@ -20,8 +20,10 @@ from hazardline.progress import SilentReporter
 from hazardline.simulate.config import SimulateConfig
 from hazardline.simulate.layouts.registry import WRITERS
 from hazardline.simulate.stage import run
+from hazardline.tables import QUARANTINE, SCENES, read_table
+from tests.ingest.datasets import clip, write_manifest
 from tests.ingest.test_frame_folder import write_frames
-from tests.video_files import moving_pictures, write_clip
+from tests.video_files import moving_pictures, write_blank, write_clip
 
 TIMES = int(os.environ.get("HAZARDLINE_TEST_FUZZ", "1"))
 NUM_ANNOTATIONS = 200 * TIMES
@@ -29,6 +31,8 @@ NUM_ANNOTATIONS = 200 * TIMES
 NUM_MEDIA = 1000 * TIMES
 MAX_MB = 2048
 MAX_S = 10
+PEAK_MB = "max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024"
+"""In a program: what it and its processes took at most."""
 VIDEOS = SimulateConfig(num_pairs=5, num_normal=4, min_clip_s=5.0, max_clip_s=6.0, width_px=96, height_px=64, seed=5)
 IMAGES = SimulateConfig(media="image", num_pairs=4, num_normal=8, width_px=96, height_px=64, seed=5)
 SOURCES = ("nexar", "mm_au", "dada2000", "ccd", "dota", "badas", "drama", "d2_city", "crashchat", "hazardqa")
@@ -113,13 +117,42 @@ def test_bombs(tmp_path: Path) -> None:
     program = (
         "import resource, sys; sys.argv = ['hazardline', 'ingest', '--root', sys.argv[1], '--out', sys.argv[2]]\n"
         "from hazardline.cli.main import main\n"
-        "try: main()\n"
-        "finally: print(max(resource.getrusage(who).ru_maxrss for who in "
-        "(resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024)\n"
+        f"try: main()\nfinally: print({PEAK_MB})\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(root), str(tmp_path / "out")], capture_output=True, text=True, timeout=120
     )
     assert "Traceback" not in done.stderr
     assert "6 of 8 clips cannot be used" in done.stderr, done.stderr
+    assert int(done.stdout.splitlines()[-1]) < MAX_MB
+
+
+def test_whole_files_that_would_take_minutes_to_decode(tmp_path: Path) -> None:
+    """Nothing is wrong with them but that so few bytes become so many pictures; an honest long clip is accepted."""
+    root = tmp_path / "bombs"
+    write_blank(root / "long.mp4", (64, 100, 12), fps=1)
+    write_blank(root / "vast.mp4", (4096, 30, 300))
+    write_blank(root / "grows.ts", (64, 10, 1), (4096, 30, 14))
+    write_blank(root / "hours.mp4", (64, 100, 72), fps=1)
+    write_blank(root / "fast.mp4", (64, 100, 2600), fps=200)
+    assert sum(path.stat().st_size for path in root.iterdir()) < 24_000_000
+    found_by = {"vast.mp4": "pixels", "grows.ts": "pixels", "hours.mp4": "limits", "fast.mp4": "limits"}
+    lines = [clip(name, name) for name in ("long.mp4", *found_by)]
+    write_manifest(root, lines)
+    program = (
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from hazardline.ingest.config import IngestConfig\nfrom hazardline.ingest.stage import run\n"
+        "from hazardline.progress import SilentReporter\n"
+        "if __name__ == '__main__':\n"
+        f"    config = IngestConfig(root=sys.argv[1], clip_timeout_s={MAX_S}, max_quarantined_share=1, num_workers=1)\n"
+        f"    run(config, {{}}, Path(sys.argv[2]), SilentReporter())\n    print({PEAK_MB})\n"
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    done = subprocess.run([sys.executable, "-c", program, root, out], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [scene["clip_id"] for scene in read_table(SCENES, out)] == ["long.mp4"]
+    details = {row["clip_id"]: row["detail"] for row in read_table(QUARANTINE, out)}
+    assert set(details) == set(found_by)
+    assert all(word in details[name] and "within" not in details[name] for name, word in found_by.items()), details
     assert int(done.stdout.splitlines()[-1]) < MAX_MB
