@@ -29,6 +29,8 @@ TIMES = int(os.environ.get("HAZARDLINE_TEST_FUZZ", "1"))
 NUM_ANNOTATIONS = 200 * TIMES
 """For each data set."""
 NUM_MEDIA = 1000 * TIMES
+NUM_RUNS = 15 * TIMES
+"""Of the whole stage, for each data set."""
 MAX_MB = 2048
 MAX_S = 10
 PEAK_MB = "max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024"
@@ -64,6 +66,18 @@ def test_damaged_annotations(source: str, simulated: dict[str, Path], tmp_path: 
     outcomes = Counter(found["outcomes"])
     assert outcomes.total() == NUM_ANNOTATIONS
     assert outcomes["refused"] + outcomes["with problems"] > NUM_ANNOTATIONS / 10, "the damage does nothing"
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_stage_over_damaged_annotations_and_media(source: str, simulated: dict[str, Path], tmp_path: Path) -> None:
+    root, work = tmp_path / "root", tmp_path / "work"
+    root.mkdir()
+    (work / "whole").mkdir(parents=True)
+    WRITERS[source](simulated["images" if source in ("drama", "hazardqa") else "videos"], root)
+    found = _run("fuzz_ingest.py", source, root, work, 0, NUM_RUNS)
+    outcomes = Counter(found["outcomes"])
+    assert outcomes.total() == NUM_RUNS and outcomes["all clips"] < 0.6 * NUM_RUNS, "the damage does nothing"
+    assert source == "hazardqa" or outcomes["media: with quarantine"], "damaged clips are taken"
 
 
 def test_damaged_videos_and_images(tmp_path: Path) -> None:
