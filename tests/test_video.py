@@ -12,7 +12,7 @@ import pytest
 from hazardline import video, video_file
 from hazardline.errors import UserError
 from hazardline.video import VideoError, VideoInfo
-from tests.video_files import cut, moving_pictures, numbered_pictures, write_clip, write_sound
+from tests.video_files import cut, moving_pictures, numbered_pictures, write_blank, write_clip, write_sound
 
 
 def _level(frame: np.ndarray) -> int:
@@ -205,6 +205,35 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, val
     with pytest.raises(VideoError, match="over the limit") as caught:
         video.probe(path)
     assert caught.value.reason == "unreadable"
+
+
+def test_a_small_file_may_not_become_many_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is one of pixels for each byte: blank pictures are over it, a parked camera's still picture is not."""
+    monkeypatch.setattr(video_file, "FREE_PX", 10_000_000)
+    blank = write_blank(tmp_path / "blank.mp4", (1024, 100, 2))
+    assert blank.stat().st_size < 20_000
+    with pytest.raises(VideoError, match="over the limit") as caught:
+        video.probe(blank)
+    assert caught.value.reason == "unreadable"
+    monkeypatch.setattr(video_file, "FREE_PX", 0)
+    picture = np.kron(np.random.default_rng(0).integers(30, 220, (68, 120, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    still = np.broadcast_to(picture, (250, *picture.shape))
+    parked = write_clip(tmp_path / "parked.mp4", still, fps=25, gop_size=250, options={"crf": "35"})
+    assert video.probe(parked).num_frames == len(list(video.frames(parked, 25, 24, 16))) == 250
+
+
+def test_pictures_that_grow_behind_the_head_are_counted_as_they_decode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_file, "FREE_PX", 10_000_000)
+    path = write_blank(tmp_path / "a.ts", (64, 10, 1), (1024, 100, 2))
+    assert video.probe(path).width_px == 64
+    monkeypatch.setattr(video, "_chosen", ("pyav", "in this test"))
+    seen = 0
+    with pytest.raises(VideoError, match="over the limit") as caught:
+        for _ in video.frames(path, 30, 24, 16):
+            seen += 1
+    assert caught.value.reason == "unreadable" and 10 < seen < 100
 
 
 def test_decode_refuses_an_array_that_would_fill_the_memory(tmp_path: Path) -> None:

@@ -57,6 +57,51 @@ def write_clip(
     return path
 
 
+def write_blank(path: Path, *parts: tuple[int, int, int], fps: int = 30) -> Path:
+    """Blank pictures that take next to no bytes.
+
+    Each part is a side in pixels, a number of pictures that begin with the only key frame, and how often those are
+    repeated: one repetition alone is encoded, so that a bomb costs its writer little.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pieces = [(_blank_packets(path, side_px, num_pictures), repeats) for side_px, num_pictures, repeats in parts]
+    first = path.with_name(f"{path.stem}-{parts[0][0]}{path.suffix}")
+    with av.open(str(first)) as source, av.open(str(path), "w") as container:
+        template = source.streams.video[0]
+        stream = container.add_stream_from_template(template)
+        assert template.time_base is not None
+        step = round(1 / fps / template.time_base)
+        place = 0
+        for data, is_key in (packet for packets, repeats in pieces for _ in range(repeats) for packet in packets):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = place * step
+            packet.duration, packet.time_base, packet.is_keyframe = step, template.time_base, is_key
+            packet.stream = stream
+            container.mux(packet)
+            place += 1
+    for side_px, _, _ in parts:
+        path.with_name(f"{path.stem}-{side_px}{path.suffix}").unlink()
+    return path
+
+
+def _blank_packets(path: Path, side_px: int, num_pictures: int) -> list[tuple[bytes, bool]]:
+    piece = path.with_name(f"{path.stem}-{side_px}{path.suffix}")
+    options = {"preset": "ultrafast", "x264-params": f"bframes=0:cabac=1:scenecut=0:keyint={num_pictures}"}
+    with av.open(str(piece), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options=options)
+        stream.width = stream.height = side_px
+        stream.pix_fmt = "yuv420p"
+        frame = VideoFrame(side_px, side_px, "yuv420p")
+        for plane in frame.planes:
+            plane.update(bytes([128]) * plane.buffer_size)
+        for number in range(num_pictures):
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(piece)) as container:
+        return [(bytes(packet), packet.is_keyframe) for packet in container.demux(video=0) if packet.size]
+
+
 def write_sound(path: Path) -> Path:
     """A second of silence in an MP4 file: no video stream."""
     with av.open(str(path), "w") as container:

@@ -34,6 +34,14 @@ MAX_DURATION_S = 3600.0
 MAX_FRAMES = 250_000
 MAX_TOTAL_PX = 200_000_000_000
 """Pixels of all frames of a file together (800 s of 4K at 30 Hz); more would take many minutes to decode."""
+FREE_PX = 2_000_000_000
+"""Pixels that a file may have however small it is (32 s of 1080p at 30 Hz): a few seconds of decoding."""
+MAX_PX_PER_BYTE = 10_000
+"""Pixels beyond `FREE_PX` for each encoded byte. A file of a few megabytes could else take minutes to decode.
+
+Measured: real clips 45; one picture of a real clip, repeated, 400, and 7,000 at the lowest quality that shows anything;
+blank pictures at 4096x4096, which a stranger would send, 15,000 (a key frame in ten) to 400,000.
+"""
 CONTAINER_FORMATS = ("mov", "mp4", "avi", "matroska", "webm", "mpegts", "mpeg")
 """Containers that are opened. Playlists and image patterns, which can name other files, are not."""
 
@@ -188,6 +196,7 @@ def _info(path: Path, container: InputContainer, stream: VideoStream) -> VideoIn
             f"{num_frames} frames of {codec.width}x{codec.height} in {duration_s:.1f} s are over the limits "
             f"({MAX_FRAMES} frames, {MAX_DURATION_S:.0f} s, {MAX_TOTAL_PX:.0e} pixels in all)",
         )
+    check_px(path, num_frames * codec.width * codec.height, path.stat().st_size)
     return VideoInfo(codec.name, codec.width, codec.height, fps, num_frames, duration_s, counts)
 
 
@@ -205,6 +214,18 @@ def _count_packets(path: Path, container: InputContainer, stream: VideoStream, r
         raise VideoError(path, "unreadable", f"no duration, and not readable to its end: {error_text(error)}") from None
     step = 1 / rate if rate else (last - first) / (count - 1) if count > 1 else 0.0
     return count, last - first + step if count else 0.0
+
+
+def check_px(path: Path, num_px: int, num_bytes: int) -> None:
+    """Refuse more pixels than so few encoded bytes may become.
+
+    Raises:
+        VideoError: `unreadable`.
+    """
+    limit = min(MAX_TOTAL_PX, FREE_PX + MAX_PX_PER_BYTE * num_bytes)
+    if num_px > limit:
+        detail = f"{num_px:.2e} pixels in {num_bytes} bytes of pictures are over the limit of {limit:.2e}"
+        raise VideoError(path, "unreadable", detail)
 
 
 def check_times(path: Path, info: VideoInfo, times_s: Sequence[float]) -> None:

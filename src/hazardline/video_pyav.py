@@ -16,6 +16,7 @@ from hazardline.video_file import (
     VideoError,
     VideoInfo,
     check_decoded,
+    check_px,
     check_times,
     duration_slack_s,
     error_text,
@@ -37,13 +38,18 @@ class _Count:
 
     def __init__(self) -> None:
         self.whole, self.damaged, self.end_s, self.fault = 0, 0, 0.0, ""
+        self.num_px, self.num_bytes = 0, 0
 
 
 def _displayed(
-    container: InputContainer, stream: VideoStream, info: VideoInfo, count: _Count
+    path: Path, container: InputContainer, stream: VideoStream, info: VideoInfo, count: _Count
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Decoded frames with their times after the first frame; damaged packets are passed over and counted."""
+    """Decoded frames with their times after the first frame; damaged packets are passed over and counted.
+
+    Pixels are counted as the decoder makes them: a stream may change its size, and hold pictures that are not shown.
+    """
     first_s, time_s = None, 0.0
+    decoder = stream.codec_context
     packets = container.demux(stream)
     while True:
         try:
@@ -54,6 +60,9 @@ def _displayed(
             continue  # a generator that failed ends at the next turn; a packet that failed is passed over
         if packet is None:
             return
+        count.num_px += max(1, len(decoded)) * decoder.width * decoder.height
+        count.num_bytes += packet.size
+        check_px(path, count.num_px, count.num_bytes)
         for frame in decoded:
             assert isinstance(frame, VideoFrame)
             own_s = frame.time if frame.pts is not None else None
@@ -74,7 +83,7 @@ def frames(
 ) -> Iterator[np.ndarray]:
     with opened(path, thread_count) as (container, stream, info):
         times_s = [k / rate_hz for k in range(info.num_samples(rate_hz, max_s))]
-        displayed = _displayed(container, stream, info, count := _Count())
+        displayed = _displayed(path, container, stream, info, count := _Count())
         yield from _shown(path, info, displayed, count, times_s, width_px, height_px, checks_rest=max_s is None)
 
 
@@ -82,7 +91,7 @@ def at(path: Path, times_s: Sequence[float], width_px: int, height_px: int, thre
     """As `hazardline.video.at`, by decoding everything: the definition of it."""
     with opened(path, thread_count) as (container, stream, info):
         check_times(path, info, times_s)
-        displayed = _displayed(container, stream, info, count := _Count())
+        displayed = _displayed(path, container, stream, info, count := _Count())
         order = np.argsort(times_s, kind="stable")
         result = np.empty((len(times_s), height_px, width_px, 3), np.uint8)
         ascending = [times_s[row] for row in order]

@@ -14,7 +14,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from hazardline.video_file import CLOCK_TOLERANCE_S, VideoError, VideoInfo, check_decoded, check_times
+from hazardline.video_file import CLOCK_TOLERANCE_S, VideoError, VideoInfo, check_decoded, check_px, check_times
 from hazardline.video_pyav import AREA
 
 _AVUTIL_VERSIONS = (61, 60, 59, 58, 57, 56)
@@ -99,6 +99,7 @@ def _shown(
     except (RuntimeError, ValueError) as error:
         raise VideoError(path, "truncated", _text(error)) from None  # its header was fine
     check_decoded(path, info, num_frames, 0, end_s - first_s, "")
+    check_px(path, num_frames * info.width_px * info.height_px, path.stat().st_size)
     last_s = decoder.get_frame_at(num_frames - 1).pts_seconds
     played_s = [min(first_s + time_s + CLOCK_TOLERANCE_S, last_s) for time_s in times_s]
     scaler = VideoReformatter()

@@ -4,12 +4,14 @@
 
 Every seed damages one annotation file of the folder in one way, reads the data set, and puts the file back. An adapter
 may answer with candidates, problems and a `UserError`; anything else is a failure. Where only the contents of a cell
-were damaged, no row may be missing from candidates and problems together. Prints one JSON document.
+were damaged, or tracks in XML that belong to a video, no row may be missing from candidates and problems together.
+Prints one JSON document.
 """
 
 import io
 import json
 import random
+import re
 import resource
 import signal
 import sys
@@ -41,13 +43,16 @@ CELL_JUNK = tuple(junk for junk in JUNK if not set(junk) & set(b'\r\n",[]{}&\\\x
 
 def damage(data: bytes, random_: random.Random, suffix: str) -> tuple[bytes, bool]:
     """Damaged bytes, and whether the number of rows must be as before."""
-    if suffix == ".xlsx" and random_.random() < 0.7:
-        return _inside_zip(data, random_), False
-    if suffix in (".csv", ".json", ".jsonl") and random_.random() < 0.4:
+    draw = random_.random()
+    if suffix == ".xlsx" and draw < 0.7:
+        return (_sheet_cell(data, random_), True) if draw < 0.4 else (_inside_zip(data, random_), False)
+    if suffix in (".csv", ".json", ".jsonl") and draw < 0.4:
         return _one_cell(data, random_, suffix)
+    if suffix == ".xml" and draw < 0.4:
+        return _value(data, random_), True
     for _ in range(random_.randint(1, 4)):
         data = _bytes(data, random_)
-    return data, False
+    return data, suffix == ".xml"
 
 
 def _bytes(data: bytes, random_: random.Random) -> bytes:
@@ -95,6 +100,27 @@ def _one_cell(data: bytes, random_: random.Random, suffix: str) -> tuple[bytes, 
     return data[:at] + b'"' + junk + b'"' + data[end:], True
 
 
+def _value(data: bytes, random_: random.Random) -> bytes:
+    """Another attribute or text in XML that stays well-formed; half of the time a track's label."""
+    labels = list(re.finditer(rb'(?<=label=")[^"]*', data)) if random_.random() < 0.5 else []
+    found = random_.choice(labels or list(re.finditer(rb'(?<==")[^"]*|(?<=>)[^<>\s]+(?=<)', data)))
+    return data[: found.start()] + random_.choice(CELL_JUNK) + data[found.end() :]
+
+
+def _sheet_cell(data: bytes, random_: random.Random) -> bytes:
+    """Another text in one cell of a workbook's sheet, below the head, as a spreadsheet program would write it."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in sorted(members) if name.startswith("xl/worksheets/"))
+    sheet = members[name]
+    cells = re.finditer(rb'<c r="([A-Z]+\d+)"[^>]*?(?:/>|>.*?</c>)', sheet, re.DOTALL)
+    cell = random_.choice([cell for cell in cells if int(cell[1].lstrip(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")) > 1])
+    junk = random_.choice([junk for junk in CELL_JUNK if not set(junk) & set(b"\x1b")])
+    text = b'<c r="%b" t="inlineStr"><is><t>%b</t></is></c>' % (cell[1], junk)
+    members[name] = sheet[: cell.start()] + text + sheet[cell.end() :]
+    return _zipped(members)
+
+
 def _inside_zip(data: bytes, random_: random.Random) -> bytes:
     """A workbook with one damaged member, whole as an archive."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -103,6 +129,10 @@ def _inside_zip(data: bytes, random_: random.Random) -> bytes:
     members[name] = _bytes(members[name], random_) if members[name] else b"x"
     if random_.random() < 0.1:
         members[f"../{name}"] = members.pop(name)
+    return _zipped(members)
+
+
+def _zipped(members: dict[str, bytes]) -> bytes:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, content in members.items():

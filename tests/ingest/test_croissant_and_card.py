@@ -9,16 +9,21 @@ import yaml
 from huggingface_hub import DatasetCard
 
 from hazardline.datasets.document import Changes, DatasetVersion, SourceRoot
+from hazardline.datasets.store import DatasetStore
 from hazardline.files import sha256_file
-from hazardline.ingest.card import as_cell, card_of
-from hazardline.ingest.config import SourceName
+from hazardline.ingest.card import CARD_NAME, as_cell, card_of
+from hazardline.ingest.config import IngestConfig, SourceName
 from hazardline.ingest.croissant import CROISSANT_NAME, croissant_of
 from hazardline.ingest.features import FEATURES
 from hazardline.ingest.licences import LICENCES, licence_addresses
 from hazardline.ingest.report import Decoder, IngestReport
+from hazardline.ingest.stage import run
+from hazardline.progress import SilentReporter
 from hazardline.store import StoredFile
 from hazardline.tables import QUARANTINE, RECORDS, SCENES, read_table, write_table
+from tests.ingest.datasets import clip, write_manifest
 from tests.newdata.populations import population, write_version
+from tests.video_files import moving_pictures, write_clip
 
 CLIPS = population("a", 5, seed=1)
 
@@ -96,6 +101,41 @@ def test_mlcroissant_finds_nothing_wrong_and_reads_every_table(folder: Path) -> 
             for record in dataset.records(name)
         ]
         assert records == read_table(table, folder)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:rdflib")
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index:DeprecationWarning")
+def test_what_ingest_has_written_opens_in_mlcroissant_and_as_a_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of a version as they lie in the store: no errors, and as many records as the version counts."""
+    monkeypatch.setenv("HAZARDLINE_DATASETS", str(tmp_path / "store"))
+    root, out = tmp_path / "footage", tmp_path / "out"
+    for number in range(3):
+        write_clip(root / f"{number}.mp4", moving_pictures(number, 10))
+    (root / "broken.mp4").write_bytes(b"no video")
+    again = clip("c0", "1.mp4")  # a quarantined row has the id of a clip
+    write_manifest(root, [*(clip(f"c{k}", f"{k}.mp4") for k in range(3)), again, clip("bad", "broken.mp4"), again])
+    out.mkdir()
+    run(IngestConfig(root=str(root), dataset="mine", max_quarantined_share=0.5), {}, out, SilentReporter())
+    store = DatasetStore(tmp_path / "store")
+    version = store.head("mine")
+    assert version is not None and (version.num_clips, version.num_quarantined) == (3, 3)
+    folder = store.version_folder(version.version_id)
+    dataset = mlcroissant.Dataset(jsonld=folder / CROISSANT_NAME)
+    assert not dataset.metadata.issues.errors
+    assert all("citeAs" in warning for warning in dataset.metadata.issues.warnings), "footage of one's own has no paper"
+    assert dataset.metadata.name == "mine" and version.version_id in dataset.metadata.description
+    ids = {
+        name: [as_text(row[f"{name}/clip_id"]) for row in dataset.records(name)] for name in ("scenes", "quarantine")
+    }
+    assert ids == {"scenes": ["c0", "c1", "c2"], "quarantine": ["c0", "c0", "bad"]}
+    keys = {record_set.name: record_set.key for record_set in dataset.metadata.record_sets}
+    assert keys["scenes"] and keys["quarantine"] is None, "an id may stand in quarantine several times"
+    card = DatasetCard.load(folder / CARD_NAME)
+    assert card.data.to_dict()["pretty_name"] == "mine"
+    for row in ("| normal | 3 |", "| duplicate\\_id | 2 |", "| unreadable | 1 |"):
+        assert row in card.text
 
 
 def as_text(value: object) -> object:

@@ -20,15 +20,21 @@ from hazardline.progress import SilentReporter
 from hazardline.simulate.config import SimulateConfig
 from hazardline.simulate.layouts.registry import WRITERS
 from hazardline.simulate.stage import run
+from hazardline.tables import QUARANTINE, SCENES, read_table
+from tests.ingest.datasets import clip, write_manifest
 from tests.ingest.test_frame_folder import write_frames
-from tests.video_files import moving_pictures, write_clip
+from tests.video_files import moving_pictures, write_blank, write_clip
 
 TIMES = int(os.environ.get("HAZARDLINE_TEST_FUZZ", "1"))
 NUM_ANNOTATIONS = 200 * TIMES
 """For each data set."""
 NUM_MEDIA = 1000 * TIMES
+NUM_RUNS = 15 * TIMES
+"""Of the whole stage, for each data set."""
 MAX_MB = 2048
 MAX_S = 10
+PEAK_MB = "max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024"
+"""In a program: what it and its processes took at most."""
 VIDEOS = SimulateConfig(num_pairs=5, num_normal=4, min_clip_s=5.0, max_clip_s=6.0, width_px=96, height_px=64, seed=5)
 IMAGES = SimulateConfig(media="image", num_pairs=4, num_normal=8, width_px=96, height_px=64, seed=5)
 SOURCES = ("nexar", "mm_au", "dada2000", "ccd", "dota", "badas", "drama", "d2_city", "crashchat", "hazardqa")
@@ -60,6 +66,18 @@ def test_damaged_annotations(source: str, simulated: dict[str, Path], tmp_path: 
     outcomes = Counter(found["outcomes"])
     assert outcomes.total() == NUM_ANNOTATIONS
     assert outcomes["refused"] + outcomes["with problems"] > NUM_ANNOTATIONS / 10, "the damage does nothing"
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_stage_over_damaged_annotations_and_media(source: str, simulated: dict[str, Path], tmp_path: Path) -> None:
+    root, work = tmp_path / "root", tmp_path / "work"
+    root.mkdir()
+    (work / "whole").mkdir(parents=True)
+    WRITERS[source](simulated["images" if source in ("drama", "hazardqa") else "videos"], root)
+    found = _run("fuzz_ingest.py", source, root, work, 0, NUM_RUNS)
+    outcomes = Counter(found["outcomes"])
+    assert outcomes.total() == NUM_RUNS and outcomes["all clips"] < 0.6 * NUM_RUNS, "the damage does nothing"
+    assert source == "hazardqa" or outcomes["media: with quarantine"], "damaged clips are taken"
 
 
 def test_damaged_videos_and_images(tmp_path: Path) -> None:
@@ -113,13 +131,42 @@ def test_bombs(tmp_path: Path) -> None:
     program = (
         "import resource, sys; sys.argv = ['hazardline', 'ingest', '--root', sys.argv[1], '--out', sys.argv[2]]\n"
         "from hazardline.cli.main import main\n"
-        "try: main()\n"
-        "finally: print(max(resource.getrusage(who).ru_maxrss for who in "
-        "(resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024)\n"
+        f"try: main()\nfinally: print({PEAK_MB})\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(root), str(tmp_path / "out")], capture_output=True, text=True, timeout=120
     )
     assert "Traceback" not in done.stderr
     assert "6 of 8 clips cannot be used" in done.stderr, done.stderr
+    assert int(done.stdout.splitlines()[-1]) < MAX_MB
+
+
+def test_whole_files_that_would_take_minutes_to_decode(tmp_path: Path) -> None:
+    """Nothing is wrong with them but that so few bytes become so many pictures; an honest long clip is accepted."""
+    root = tmp_path / "bombs"
+    write_blank(root / "long.mp4", (64, 100, 12), fps=1)
+    write_blank(root / "vast.mp4", (4096, 30, 300))
+    write_blank(root / "grows.ts", (64, 10, 1), (4096, 30, 14))
+    write_blank(root / "hours.mp4", (64, 100, 72), fps=1)
+    write_blank(root / "fast.mp4", (64, 100, 2600), fps=200)
+    assert sum(path.stat().st_size for path in root.iterdir()) < 24_000_000
+    found_by = {"vast.mp4": "pixels", "grows.ts": "pixels", "hours.mp4": "limits", "fast.mp4": "limits"}
+    lines = [clip(name, name) for name in ("long.mp4", *found_by)]
+    write_manifest(root, lines)
+    program = (
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from hazardline.ingest.config import IngestConfig\nfrom hazardline.ingest.stage import run\n"
+        "from hazardline.progress import SilentReporter\n"
+        "if __name__ == '__main__':\n"
+        f"    config = IngestConfig(root=sys.argv[1], clip_timeout_s={MAX_S}, max_quarantined_share=1, num_workers=1)\n"
+        f"    run(config, {{}}, Path(sys.argv[2]), SilentReporter())\n    print({PEAK_MB})\n"
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    done = subprocess.run([sys.executable, "-c", program, root, out], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [scene["clip_id"] for scene in read_table(SCENES, out)] == ["long.mp4"]
+    details = {row["clip_id"]: row["detail"] for row in read_table(QUARANTINE, out)}
+    assert set(details) == set(found_by)
+    assert all(word in details[name] and "within" not in details[name] for name, word in found_by.items()), details
     assert int(done.stdout.splitlines()[-1]) < MAX_MB

@@ -5,7 +5,7 @@ import pytest
 from hazardline.hazardnet import CLASSIFICATION, HAZARDNET_PROMPTS, TOPICS, format_classification
 from hazardline.synthesize.config import ValidationRules
 from hazardline.synthesize.deterministic_images import annotate
-from hazardline.synthesize.validate import validate
+from hazardline.synthesize.validate import PUBLISHED, validate, whole_scene
 from tests.synthesize.images import image, thing, truth
 
 PROMPTS = HAZARDNET_PROMPTS["hazardnet-short@1"]
@@ -88,3 +88,28 @@ def test_no_image_is_asked_more_than_five_topics():
 def test_the_second_of_two_is_the_duplicate():
     first = pairs("risk")[0]
     assert [item.reason for item in validate([first, first], SCENES["risk"], PROMPTS, RULES).rejected] == ["duplicate"]
+
+
+def test_an_image_left_with_fewer_than_five_topics_is_put_aside_whole():
+    items = pairs("risk")
+    assert sum(item.task in TOPICS for item in items) == 5 and items[-1].task == CLASSIFICATION
+    found = whole_scene(validate([replace(items[0], answer="No form."), *items[1:]], SCENES["risk"], PROMPTS, RULES))
+    assert found.accepted == []
+    assert [(item.pair.task, item.reason) for item in found.rejected] == [
+        (items[0].task, "wrong_answer_form"),
+        *((item.task, "incomplete_scene") for item in items[1:]),
+    ]
+    assert "4 of the 5 pairs" in found.rejected[-1].detail
+    too_few = whole_scene(validate(items[1:], SCENES["risk"], PROMPTS, RULES))  # one could not be asked
+    assert {item.reason for item in too_few.rejected} == {"incomplete_scene"} and too_few.accepted == []
+
+
+def test_only_what_an_annotator_wrote_must_be_whole():
+    items = pairs("risk")
+    whole = validate(items, SCENES["risk"], PROMPTS, RULES)
+    assert whole_scene(whole) == whole
+    published = [replace(item, annotator=PUBLISHED) for item in items[1:]]
+    some = validate(published, SCENES["risk"], PROMPTS, RULES)
+    assert len(some.accepted) == 5 and whole_scene(some) == some
+    classified = validate(items[-1:], SCENES["risk"], PROMPTS, RULES)
+    assert classified.accepted == items[-1:] and whole_scene(classified) == classified

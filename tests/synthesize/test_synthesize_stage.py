@@ -11,6 +11,7 @@ from hazardline.synthesize.config import SynthesizeConfig
 from hazardline.synthesize.deterministic_images import NO_CLASS, NO_TRUTH
 from hazardline.synthesize.document import SYNTHESIS_NAME, Synthesis
 from hazardline.synthesize.hazard_records import HazardRecord
+from hazardline.synthesize.hazard_templates import TEMPLATES
 from hazardline.synthesize.records import read_records
 from hazardline.synthesize.stage import run
 from hazardline.tables import ASSIGNMENT, QA, REJECTED, SCENES, read_table, write_table
@@ -145,6 +146,22 @@ def test_images_are_annotated_for_hazardnet(tmp_path):
         for item, row in zip(records, chosen, strict=True):
             assert format_reply(item.chain_of_thought, item.answer) == row["answer"]
             assert item.category_topic == TOPICS[row["task"]] and item.image == f"/images/{item.image_id}.png"
+
+
+def test_an_image_without_five_pairs_counts_as_rejected(tmp_path, monkeypatch):
+    monkeypatch.setitem(TEMPLATES, "object_detection", ())
+    dull = image("dull", truth(), "near_miss", weather="unknown")
+    inputs = write_inputs(tmp_path, [*images(), dull])
+    (tmp_path / "refused").mkdir()
+    with pytest.raises(RefusedOutputError, match=r"incomplete_scene: 5, first dull/.*4 of the 5 pairs"):
+        run(SynthesizeConfig(prompt_version="hazardnet-short@1"), inputs, tmp_path / "refused", SilentReporter())
+    config = SynthesizeConfig(prompt_version="hazardnet-short@1", max_rejected_share=0.2)
+    (tmp_path / "out").mkdir()
+    report = run(config, inputs, tmp_path / "out", SilentReporter())
+    assert report["num_rejected"] == 5
+    assert "dull" not in {row["clip_id"] for row in read_table(QA, tmp_path / "out")}
+    aside = [(row["clip_id"], row["reason"]) for row in read_table(REJECTED, tmp_path / "out")]
+    assert aside == [("dull", "incomplete_scene")] * 5
 
 
 def test_an_annotated_image_has_its_classification_alone(tmp_path):

@@ -86,7 +86,7 @@ def croissant_of(
 
 def _record_set(table: Table, text: str) -> mlc.RecordSet:
     name = table.file_name.removesuffix(".parquet")
-    has_key = table is not RECORDS  # a clip has several pairs
+    has_key = table not in (RECORDS, QUARANTINE)  # a clip has several pairs; several rows may claim one id
     return mlc.RecordSet(
         id=name,
         name=name,

@@ -27,6 +27,7 @@ Reason = Literal[
     "answer_in_question",
     "inconsistent_classification",
     "too_many_topics",
+    "incomplete_scene",
     "unknown_agent",
     "contradiction",
     "near_duplicate",

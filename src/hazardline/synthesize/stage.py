@@ -20,7 +20,7 @@ from hazardline.synthesize.document import SYNTHESIS_NAME
 from hazardline.synthesize.output import OutputWriter
 from hazardline.synthesize.pair import Annotation
 from hazardline.synthesize.tally import Tally
-from hazardline.synthesize.validate import validate
+from hazardline.synthesize.validate import validate, whole_scene
 
 
 def run(config: SynthesizeConfig, inputs: Mapping[str, Path], out: Path, reporter: Reporter) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def run(config: SynthesizeConfig, inputs: Mapping[str, Path], out: Path, reporte
     with OutputWriter(out, suite) as output:
         for clip, annotation in annotator.annotate(read_clips(inputs)):
             ordered = _in_task_order(corrected.apply(clip.clip_id, annotation), suite)
-            checked = validate(ordered.pairs, clip.scene, prompts, config.rules)
+            checked = whole_scene(validate(ordered.pairs, clip.scene, prompts, config.rules))
             output.write(clip, ordered, checked)
             tally.add(ordered, checked)
             reporter.advance()

@@ -116,6 +116,24 @@ def validate(pairs: Sequence[QaPair], scene: SceneRow, prompts: PromptSet, rules
     return Validation(accepted, rejected)
 
 
+def whole_scene(checked: Validation) -> Validation:
+    """A clip's pairs, all of them put aside where some of HazardQA's five are missing.
+
+    An image has exactly five pairs over the seven topics, or none (arXiv 2502.20572). Published pairs keep the number
+    that their data set gives them.
+    """
+    given = [*checked.accepted, *(item.pair for item in checked.rejected)]
+    if not any(pair.task in TOPICS and pair.annotator != PUBLISHED for pair in given):
+        return checked
+    num_topics = sum(pair.task in TOPICS for pair in checked.accepted)
+    if num_topics == TOPICS_PER_IMAGE:
+        return checked
+    detail = f"{num_topics} of the {TOPICS_PER_IMAGE} pairs over HazardQA's topics are left; an image has all or none"
+    return Validation(
+        [], [*checked.rejected, *(Rejected(pair, "incomplete_scene", detail) for pair in checked.accepted)]
+    )
+
+
 def _problem(pair: QaPair, scene: SceneRow, prompts: PromptSet) -> Problem | None:
     if pair.clip_id != scene["clip_id"]:
         return "unknown_clip", f"a pair of clip {pair.clip_id} was given for {scene['clip_id']}"

@@ -177,6 +177,16 @@ def test_a_wrong_rate_is_never_guessed(tmp_path: Path) -> None:
     assert items[3].clip_id == "cap-2-001537" and "fps.csv gives no rate, or several, for type 2" in items[3].detail
 
 
+def test_ara_is_not_read_and_its_lost_zeros_do_no_harm(tmp_path: Path) -> None:
+    head = "video_id,frame_count,width,height,question,answer,qid,type,a0,a1,a2,a3,a4,video_name,video"
+    ara = f"{head}\n1/001537,90,1584,660,What is the reason?,0,7,1,a,b,c,d,e,cap_1_001537,1537\n"
+    (tmp_path / "ArA.csv").write_text(ara)
+    video = ara.splitlines()[1].rsplit(",", 1)[1]
+    (item,) = _cap(tmp_path, [_row([30, 90, 60, 90])], f"video,fps\n{video},10\n")
+    assert isinstance(item, Candidate) and (item.fps, item.pairs) == (10.0, ())
+    assert "/001537/" in item.video
+
+
 def test_without_a_table_of_rates_it_says_what_to_write_why_and_where(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         _cap(tmp_path, [_row([30, 90, 60, 90])], fps=None)

@@ -2,7 +2,9 @@
 
 Frames, not videos: `CAP-DATA/1-10/1/001537/images/000001.jpg` and `DADA-DATA/1/001/images/0001.png`. Annotations are
 `cap_text_annotations.xls` and `dada_text_annotations.xlsx`; where one of them is missing, `video_metadata.json` is read
-for its part. The questions of the ArA csv are another task and are not read.
+for its part. The ArA csv is not read: it has a choice of one of five reasons for accidents of the same clips, which no
+suite here asks. Its `video` column has lost its leading zeros; clips are matched by number, so that a table of rates
+that was made from it does no harm.
 
 DADA has 30 frames a second. CAP has 10 for two clips of three and 30 for the others, and nothing in the release says
 which: the rate of each clip comes from a table that the user gives (`ingest.fps_manifest`); a clip that is not in it is
