@@ -29,13 +29,14 @@ from hazardline.register.promote import CHAMPION, PREVIOUS, alias_version, histo
 from hazardline.register.stage import run as register
 from hazardline.release.config import ReleaseConfig
 from hazardline.release.destination import open_destination
-from hazardline.services.backup import backup, restore
+from hazardline.services.backup import backup, read_backup, restore
 from hazardline.services.daemon import ProcessRecord
 from hazardline.services.stack import up
 from hazardline.tracking import connect
 from tests.register.line_outputs import Line
 from tests.release.world import World, write_bundle
 from tests.runbook import ROOT, block
+from tests.services.older_mlflow import SCHEMA, put_older_databases
 from tests.services.replicas import add_versions, outcomes, start_racer, two_servers, wait_for, with_champion
 from tests.team import CLIENTS_VARIABLES, OWN_KEYS, START_TIMEOUT_S, Team
 
@@ -335,3 +336,41 @@ def test_what_is_built_in_cannot_be_changed(team: Team) -> None:
 def test_no_second_backup_goes_into_a_folder(team: Team, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is there already"):
         backup(team.installation, tmp_path)
+
+
+def test_a_database_of_an_older_mlflow_is_refused_and_then_upgraded(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Last in this file: it takes away what the tests before it have written."""
+    team.stack.mlflow.stop()
+    put_older_databases(team)
+    ask = team.stack.postgres.ask
+    told = rf"the schema {SCHEMA}, expected \w+: made by an older MLflow\. Back up first .* SERVICES=--upgrade"
+    with pytest.raises(UserError, match=told):
+        up(team.installation, {}, START_TIMEOUT_S)
+    assert ask("select version_num from alembic_version", "mlflow") == [SCHEMA]
+    assert ask("select count(*) from users", "mlflow_auth") == ["2"], "what is refused changes nothing"
+    runbook("backup", team, **{"/var/backups/hazardline": str(tmp_path)})
+    (made,) = tmp_path.glob("mlflow-*")
+    read_backup(made)
+
+    assert "mlflow    up" in runbook("upgrade", team)
+    team.use(monkeypatch)
+    monkeypatch.setenv("HAZARDLINE_HOME", str(tmp_path / "home"))  # with no copy of the other promotion log
+    client = connect()
+    experiment = client.get_experiment_by_name("hazardline")
+    (run,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'evaluate'")
+    assert run.data.params == {"base": "pocket"}
+    assert run.data.metrics == {"candidate.recognition_macro_f1": 0.875}
+    assert run.data.tags["hazardline.note"] == "written by MLflow 2.22.2"
+    assert client.get_registered_model(MODEL).aliases == {"champion": "2", "previous": "1"}
+    assert [(entry.from_version, entry.to_version, entry.who) for entry in history(MODEL)] == [
+        (None, 1, "ann"),
+        (1, 2, "ann"),
+    ]
+    assert promote(MODEL, 3, why="after the upgrade").champion == 3, "its account may still write its models"
+
+    team.stack.mlflow.stop()
+    ask("update alembic_version set version_num = 'f00000000000'", "mlflow")
+    with pytest.raises(UserError, match=r"schema f00000000000, .* does not know, as after a newer one"):
+        up(team.installation, {}, START_TIMEOUT_S)
