@@ -15,10 +15,10 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from hazardline.environment import home
@@ -29,6 +29,10 @@ EXPERIMENT = "hazardline"
 RUN_KEY_TAG = "hazardline.run_key"
 """Tag that holds what makes a run of one name unique (the id of the pipeline run, or a digest)."""
 STAGE_TAG = "hazardline.stage"
+PATIENCE_S = 5.0
+"""For how long a request is made again that may have met another process's."""
+
+_Answer = TypeVar("_Answer")
 
 _logger = logging.getLogger(__name__)
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
@@ -139,6 +143,28 @@ def clear_errors() -> Iterator[None]:
         raise UserError(_one_line(error) + remedy) from None
     except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError) as error:
         raise UserError(_one_line(error) + _REMEDY) from None
+
+
+def ask_patiently(ask: Callable[[], _Answer]) -> _Answer:
+    """Answer to a request that may meet another one of the same account, by another process.
+
+    A server on PostgreSQL refuses for a moment what it takes a moment later. It makes a model or an experiment in one
+    transaction and lets its maker write it in the next: whoever finds it in between is denied. And of two requests
+    that set an alias for the first time, one breaks the unique key. Both are asked again, for `PATIENCE_S`.
+
+    Args:
+        ask: makes the request; another time, it changes nothing that the first time has changed.
+    """
+    from mlflow.exceptions import MlflowException
+
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except MlflowException as error:
+            if error.error_code not in ("PERMISSION_DENIED", "BAD_REQUEST") or time.monotonic() > give_up_at:
+                raise
+        time.sleep(0.05)
 
 
 def _one_line(error: Exception) -> str:
@@ -290,8 +316,9 @@ def _find_or_create(client: Any, name: str, key: str) -> str:
         client.update_run(run_id, status="RUNNING")
         return run_id
     tags = {RUN_KEY_TAG: key, STAGE_TAG: name.partition("-")[0]}
-    created: str = client.create_run(experiment_id, run_name=name, tags=tags).info.run_id
-    return created
+    created = ask_patiently(lambda: client.create_run(experiment_id, run_name=name, tags=tags))
+    created_id: str = created.info.run_id
+    return created_id
 
 
 def _experiment(client: Any) -> str:

@@ -8,33 +8,40 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
 import psutil
 import pytest
 from botocore.exceptions import ClientError
+from mlflow import MlflowClient
 
 from hazardline.errors import UserError
 from hazardline.files import sha256_tree
 from hazardline.progress import SilentReporter
 from hazardline.register.champion import fetch_champion
-from hazardline.register.promote import history
+from hazardline.register.promote import CHAMPION, PREVIOUS, alias_version, history, promote, seen_text, set_alias
 from hazardline.register.stage import run as register
 from hazardline.release.config import ReleaseConfig
 from hazardline.release.destination import open_destination
-from hazardline.services.backup import backup, restore
+from hazardline.services.backup import backup, read_backup, restore
 from hazardline.services.daemon import ProcessRecord
 from hazardline.services.stack import up
 from hazardline.tracking import connect
 from tests.register.line_outputs import Line
 from tests.release.world import World, write_bundle
 from tests.runbook import ROOT, block
+from tests.services.older_mlflow import SCHEMA, put_older_databases
+from tests.services.replicas import add_versions, outcomes, start_racer, two_servers, wait_for, with_champion
 from tests.team import CLIENTS_VARIABLES, OWN_KEYS, START_TIMEOUT_S, Team
 
 MODEL = "crashchat-pocket"
+NUM_RACERS = 4
 
 NO_CEPH = "moto's server knows no accounts; this needs Ceph (apt-get install ceph-mon ceph-osd radosgw)"
 
@@ -159,6 +166,91 @@ def test_what_was_killed_is_named_and_mended(team: Team, line: Line) -> None:
     assert "version 1 -> version 2" in runbook("shell", team)
 
 
+@pytest.fixture(scope="module")
+def servers(team: Team) -> Iterator[list[str]]:
+    """Addresses of two MLflow servers on one database."""
+    with two_servers(team) as addresses:
+        yield addresses
+
+
+def test_of_promoters_through_two_servers_one_wins(
+    team: Team, servers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the models have neither champion nor log before the race: the log is made in it."""
+    team.use(monkeypatch)
+    races: dict[str, tuple[int | None, list[int]]] = {}
+    for number in range(10):
+        model = f"race-{number}"
+        champion = with_champion(model) if number % 2 else None
+        races[model] = (champion, add_versions(model, seen_text(champion), NUM_RACERS))
+    racers = []
+    for number in range(NUM_RACERS):
+        versions = {model: candidates[number] for model, (_, candidates) in races.items()}
+        server = servers[number % len(servers)]
+        racers.append(start_racer(team, server, tmp_path, f"racer-{number}", NUM_RACERS, versions))
+    said = outcomes(racers)
+    for model, (before, _) in races.items():
+        won = [outcome[model] for outcome in said if isinstance(outcome[model], int)]
+        lost = [outcome[model] for outcome in said if isinstance(outcome[model], str)]
+        assert len(won) == 1 and len(lost) == NUM_RACERS - 1, (model, won, lost)
+        assert [alias_version(connect(), model, alias) for alias in (CHAMPION, PREVIOUS)] == [won[0], before]
+        log = [(entry.from_version, entry.to_version) for entry in history(model)]
+        assert log == ([(None, before)] if before else []) + [(before, won[0])]
+
+
+def test_an_alias_that_nobody_has_set_yet_is_set_by_all_who_ask_at_once(
+    team: Team, servers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow looks, then inserts: PostgreSQL refuses the second of two."""
+    team.use(monkeypatch)
+    clients = [MlflowClient(tracking_uri=server, registry_uri=server) for server in servers * 2]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        for number in range(15):
+            model = f"alias-{number}"
+            add_versions(model, "none", 1)
+            list(pool.map(lambda each, model=model: set_alias(each, model, CHAMPION, 1), clients))
+            assert alias_version(connect(), model, CHAMPION) == 1
+
+
+def test_a_log_that_another_run_is_just_making_is_waited_for(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow makes a model in one transaction, and lets its maker write it in the next."""
+    team.use(monkeypatch)
+    (version,) = add_versions("young", "none", 1)
+    connect().create_registered_model("young.promotions")
+
+    def rename(before: str, after: str) -> None:
+        sql = f"update role_permissions set resource_pattern = '{after}' where resource_pattern = '{before}'"
+        team.stack.postgres.ask(sql, "mlflow_auth")
+
+    rename("young.promotions", "withheld")
+    granting = threading.Timer(1, rename, ("withheld", "young.promotions"))
+    granting.start()
+    assert promote("young", version, why="test").champion == version
+    granting.join()
+
+
+@pytest.mark.parametrize("step", ["entry", "alias"])
+def test_a_promoter_that_is_killed_leaves_the_champion_and_no_lock(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """SIGKILL after the evaluation, before the entry in the log or between it and the aliases."""
+    team.use(monkeypatch)
+    model = f"killed-at-{step}"
+    with_champion(model)
+    dying, other = add_versions(model, "1", 2)
+    racer = start_racer(team, team.stack.settings.mlflow_address(), tmp_path, "dying", 1, {model: dying}, stop=step)
+    wait_for(tmp_path / "dying stopped", racer)
+    racer.kill()
+    racer.communicate(timeout=60)
+    assert alias_version(connect(), model, CHAMPION) == 1
+    # The next run of the same machine: what the dead one held there is free as well.
+    monkeypatch.setenv("HAZARDLINE_HOME", str(tmp_path / "homes/dying"))
+    assert promote(model, other, why="the next run", settle_s=1).champion == other
+    assert [alias_version(connect(), model, alias) for alias in (CHAMPION, PREVIOUS)] == [other, 1]
+    in_between = [dying] if step == "alias" else []
+    assert [entry.to_version for entry in history(model)] == [1, *in_between, other]
+
+
 def test_a_run_goes_by_the_env_file(team: Team, line: Line, tmp_path: Path) -> None:
     """The runbook's first run, over stages that take no time."""
     script = block("first-run")
@@ -244,3 +336,41 @@ def test_what_is_built_in_cannot_be_changed(team: Team) -> None:
 def test_no_second_backup_goes_into_a_folder(team: Team, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is there already"):
         backup(team.installation, tmp_path)
+
+
+def test_a_database_of_an_older_mlflow_is_refused_and_then_upgraded(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Last in this file: it takes away what the tests before it have written."""
+    team.stack.mlflow.stop()
+    put_older_databases(team)
+    ask = team.stack.postgres.ask
+    told = rf"the schema {SCHEMA}, expected \w+: made by an older MLflow\. Back up first .* SERVICES=--upgrade"
+    with pytest.raises(UserError, match=told):
+        up(team.installation, {}, START_TIMEOUT_S)
+    assert ask("select version_num from alembic_version", "mlflow") == [SCHEMA]
+    assert ask("select count(*) from users", "mlflow_auth") == ["2"], "what is refused changes nothing"
+    runbook("backup", team, **{"/var/backups/hazardline": str(tmp_path)})
+    (made,) = tmp_path.glob("mlflow-*")
+    read_backup(made)
+
+    assert "mlflow    up" in runbook("upgrade", team)
+    team.use(monkeypatch)
+    monkeypatch.setenv("HAZARDLINE_HOME", str(tmp_path / "home"))  # with no copy of the other promotion log
+    client = connect()
+    experiment = client.get_experiment_by_name("hazardline")
+    (run,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'evaluate'")
+    assert run.data.params == {"base": "pocket"}
+    assert run.data.metrics == {"candidate.recognition_macro_f1": 0.875}
+    assert run.data.tags["hazardline.note"] == "written by MLflow 2.22.2"
+    assert client.get_registered_model(MODEL).aliases == {"champion": "2", "previous": "1"}
+    assert [(entry.from_version, entry.to_version, entry.who) for entry in history(MODEL)] == [
+        (None, 1, "ann"),
+        (1, 2, "ann"),
+    ]
+    assert promote(MODEL, 3, why="after the upgrade").champion == 3, "its account may still write its models"
+
+    team.stack.mlflow.stop()
+    ask("update alembic_version set version_num = 'f00000000000'", "mlflow")
+    with pytest.raises(UserError, match=r"schema f00000000000, .* does not know, as after a newer one"):
+        up(team.installation, {}, START_TIMEOUT_S)

@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
 
 from hazardline.errors import UserError
-from hazardline.tracking import connect, file_lock, mlflow_home, open_run, public_uri, tracking_uri
+from hazardline.tracking import ask_patiently, connect, file_lock, mlflow_home, open_run, public_uri, tracking_uri
 
 CANARY = "canary-4711"
 
@@ -168,6 +170,20 @@ def test_two_processes_may_make_the_store_at_once_and_say_nothing(tmp_path: Path
     assert [process.returncode for process in started] == [0, 0], said
     assert [error for _, error in said] == ["", ""]
     assert all(len(output.strip()) == 32 for output, _ in said)
+
+
+@pytest.mark.parametrize(("code", "is_asked_again"), [(PERMISSION_DENIED, True), (RESOURCE_DOES_NOT_EXIST, False)])
+def test_what_is_refused_for_good_is_told(monkeypatch: pytest.MonkeyPatch, code: int, is_asked_again: bool) -> None:
+    monkeypatch.setattr("hazardline.tracking.PATIENCE_S", 0.2)
+    asked = []
+
+    def refuse() -> None:
+        asked.append(code)
+        raise MlflowException("no", error_code=code)
+
+    with pytest.raises(MlflowException, match="no"):
+        ask_patiently(refuse)
+    assert (len(asked) > 1) == is_asked_again
 
 
 def test_a_lock_is_waited_for_and_then_given_up(tmp_path: Path) -> None:

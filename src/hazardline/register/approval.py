@@ -7,7 +7,7 @@ was put up last. Only an approval promotes it: not the line, though its recipe m
 from typing import Any
 
 from hazardline.errors import UserError
-from hazardline.register.promote import APPROVAL_TAG, WAITS, Change, alias_version, operator, promote
+from hazardline.register.promote import APPROVAL_TAG, WAITS, Change, alias_version, operator, promote, set_alias
 from hazardline.tracking import clear_errors, connect
 
 
@@ -16,7 +16,7 @@ def put_up(model_name: str, version: int) -> None:
     client = connect()
     with clear_errors():
         client.set_model_version_tag(model_name, str(version), APPROVAL_TAG, WAITS)
-        client.set_registered_model_alias(model_name, WAITS, str(version))
+        set_alias(client, model_name, WAITS, version)
 
 
 def is_waiting(model_name: str, version: int) -> bool:

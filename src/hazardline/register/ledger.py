@@ -1,7 +1,8 @@
 """The promotion log: an append-only, hash-chained list of changes of champion, which two writers cannot both extend.
 
 MLflow keeps no history of aliases, and setting an alias or a tag overwrites without a comparison. The one thing that
-its registry does atomically is to number the versions of a model. So the log is itself a registered model,
+its registry does atomically is to number the versions of a model: name and number are the primary key of their table,
+and a server that loses the number asks for the next one. So the log is itself a registered model,
 `<model>.promotions`: each version of it is one entry, written whole in the request that creates it, and the server (or
 the database) puts the entries of all machines into one order. An entry names the digest of the entry before it. Read
 in order, an entry counts if and only if it names the last entry that counts; of two entries that extend the same one,
@@ -21,7 +22,7 @@ from hazardline.documents import Document
 from hazardline.errors import UserError
 from hazardline.files import canonical_json, sha256_bytes, write_atomic
 from hazardline.register.versions import all_versions
-from hazardline.tracking import clear_errors, mlflow_home, public_uri, tracking_uri
+from hazardline.tracking import ask_patiently, clear_errors, mlflow_home, public_uri, tracking_uri
 
 ENTRY_TAG = "hazardline.promotion"
 
@@ -158,7 +159,9 @@ class Ledger:
         tags = {ENTRY_TAG: canonical_json(entry.data()).decode()}
         with clear_errors():
             self._create()
-            self._client.create_model_version(self._name, source, run_id, tags=tags, description=sentence)
+            ask_patiently(
+                lambda: self._client.create_model_version(self._name, source, run_id, tags=tags, description=sentence)
+            )
         entries = self.read()
         if entry.digest() not in {each.digest() for each in entries}:
             winner = entries[entry.sequence - 1]

@@ -28,10 +28,10 @@ from hazardline.files import sha256_file, write_atomic
 from hazardline.gate.document import Decision
 from hazardline.register.config import RegisterConfig
 from hazardline.register.lineage import KEY_TAG, Lineage, decision_tags
-from hazardline.register.promote import CANDIDATE
+from hazardline.register.promote import CANDIDATE, set_alias
 from hazardline.store import RECORD_NAME
 from hazardline.tables import CLIP_SCORES
-from hazardline.tracking import Run, clear_errors
+from hazardline.tracking import Run, ask_patiently, clear_errors
 from hazardline.train.base import base_folder
 
 MANIFEST_NAME = "manifest.json"
@@ -127,7 +127,7 @@ def register(
     with clear_errors():
         for name, value in decision_tags(decision).items():
             client.set_model_version_tag(config.model_name, str(found.version), name, value)
-        client.set_registered_model_alias(config.model_name, CANDIDATE, str(found.version))
+        set_alias(client, config.model_name, CANDIDATE, int(found.version))
     return ModelVersion(config.model_name, int(found.version), found.run_id, is_new)
 
 
@@ -182,4 +182,4 @@ def _create(
                 raise
         tags = lineage.tags() | decision_tags(decision)
         source = f"runs:/{run.run_id}/{_place(lineage)}"
-        return client.create_model_version(config.model_name, source, run.run_id, tags=tags)
+        return ask_patiently(lambda: client.create_model_version(config.model_name, source, run.run_id, tags=tags))

@@ -8,7 +8,8 @@ A promotion is valid against one champion: the one that the gate compared the ca
 
 1. take the operating-system lock of the model (promoters on one machine stand in line);
 2. compare the alias `champion` with the champion that the gate saw: another one, and this promotion has lost;
-3. add the entry to the log (`ledger`): of two machines that got this far, the registry lets one through;
+3. add the entry to the log (`ledger`): of two machines that got this far, the registry lets one through, whichever
+   replicas of an MLflow server they speak to;
 4. move `previous`, then `champion`; look at the log again, and if it went on meanwhile, follow it.
 
 Dying before 4, or within it, leaves the old champion. The next promoter sees a log that leads to a version which is
@@ -37,7 +38,7 @@ from typing import Any, Literal
 from hazardline.errors import UserError
 from hazardline.register.config import MODEL_NAME_PATTERN
 from hazardline.register.ledger import Entry, Ledger, LostRaceError, head_digest, previous_champion
-from hazardline.tracking import clear_errors, connect, file_lock
+from hazardline.tracking import ask_patiently, clear_errors, connect, file_lock
 
 SETTLE_S = 10.0
 """How long a promoter waits for another one that has written its entry and not yet moved the aliases."""
@@ -168,6 +169,11 @@ def alias_version(client: Any, model_name: str, alias: str) -> int | None:
     return None if found is None else int(found)
 
 
+def set_alias(client: Any, model_name: str, alias: str, version: int) -> None:
+    """Let an alias name a version, whatever it named before; MLflow's errors as they are."""
+    ask_patiently(lambda: client.set_registered_model_alias(model_name, alias, str(version)))
+
+
 def seen_text(version: int | None) -> str:
     """A champion's version as it stands in `SEEN_TAG`."""
     return _NO_VERSION if version is None else str(version)
@@ -268,10 +274,10 @@ def _follow(client: Any, ledger: Ledger, entries: list[Entry]) -> Change:
         last, previous = entries[-1], previous_champion(entries)
         with clear_errors():
             if last.action == "promote" and previous is not None:
-                client.set_registered_model_alias(last.model_name, PREVIOUS, str(previous))
-            client.set_registered_model_alias(last.model_name, CHAMPION, str(last.to_version))
+                set_alias(client, last.model_name, PREVIOUS, previous)
+            set_alias(client, last.model_name, CHAMPION, last.to_version)
             if last.action == "rollback" and previous is not None:
-                client.set_registered_model_alias(last.model_name, PREVIOUS, str(previous))
+                set_alias(client, last.model_name, PREVIOUS, previous)
             elif previous is None:
                 client.delete_registered_model_alias(last.model_name, PREVIOUS)
         after = ledger.read()

@@ -129,7 +129,8 @@ def restore(installation: Installation, folder: Path, timeout_s: float, say: Cal
         for database in DATABASES:
             with (folder / f"{database}.dump").open("rb") as dump:
                 stack.postgres.restore(database, dump)
-        stack.start(timeout_s, upgrade=found.mlflow != metadata.version("mlflow"), say=say)
+        # Of whatever MLflow: a backup may have been made after another one was installed and before the upgrade.
+        stack.start(timeout_s, upgrade=True, say=say)
         installation.restoring_path.unlink()
     return found
 

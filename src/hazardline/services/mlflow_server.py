@@ -12,6 +12,7 @@ from pathlib import Path
 from hazardline.errors import UserError
 from hazardline.services.daemon import Daemon, NotReadyError, foreign_free_environment, run_command
 from hazardline.services.installation import Installation, Settings
+from hazardline.services.mlflow_schema import refuse_other_schema
 from hazardline.services.object_storage import ObjectStorage
 from hazardline.services.postgres import Postgres
 
@@ -54,7 +55,8 @@ class MlflowServer:
             upgrade: bring the schema of a database of an older MLflow up to this one's.
 
         Raises:
-            UserError: an extra is missing, it does not come up, or refuses its own accounts.
+            UserError: an extra is missing, it does not come up, or refuses its own accounts; its database is another
+                MLflow's and no upgrade was asked for.
         """
         _check_extras()
         self._installation.part("mlflow")
@@ -63,6 +65,8 @@ class MlflowServer:
         if daemon.process() is not None and not daemon.is_outdated() and not upgrade:
             daemon.wait_until_ready(self.check, timeout_s)
             return
+        if not upgrade:
+            refuse_other_schema(self._postgres)
         daemon.stop()
         self._set_accounts()
         if upgrade:
