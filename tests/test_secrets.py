@@ -125,7 +125,7 @@ class Planted:
 
     def environment(self, changes: Mapping[str, str | None]) -> dict[str, str]:
         """Of a process: the canaries, and nothing else that is a secret or that is outside of the folder."""
-        paths = [str(ROOT / "tests/secret_stages"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+        paths = [ROOT / "tests/secret_stages", ROOT / "src", ROOT, os.environ.get("PYTHONPATH", "")]
         values = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "AWS_"))},
             **CANARIES,
@@ -138,7 +138,7 @@ class Planted:
             "CANDIDATE": str(self.line.root / "one"),
             "HOME": str(self.folder / "user"),
             "TMPDIR": str(self.folder / "temporary"),
-            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
             **changes,
         }
         return {name: value for name, value in values.items() if value is not None}
