@@ -9,6 +9,7 @@ import http
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typing import Any
 from urllib.parse import quote
 
 import boto3
+import pyarrow.parquet
 import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
@@ -48,7 +50,7 @@ IMAGES = ["--registry", REGISTRY, *(f"--image-digest={name}={digest}" for name, 
 BUCKET = "releases"
 HAS_LABEL_STUDIO = find_spec("label_studio_sdk") is not None
 REPEATED = (
-    "what an annotator with 500 said",
+    "output/failed.parquet",
     "what an annotator with 401 said",
     "what submit with 403 said",
     "what submit with 500 said",
@@ -62,6 +64,8 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|COOKIE|PASSWORD")
 
 def plain(data: bytes) -> bytes:
     """Content, unpacked where it is packed."""
+    if data[:4] == b"PAR1":
+        return str(pyarrow.parquet.read_table(pyarrow.BufferReader(data)).to_pylist()).encode()
     try:
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (OSError, EOFError, zlib.error):
@@ -74,11 +78,11 @@ class Planted:
     def __init__(self, folder: Path, s3: str, stack: ExitStack) -> None:
         self.folder = folder
         self.home, self.server, self.keys = folder / "home", folder / "server", folder / "signing-keys"
-        for name in ("user", "temporary", "annotated"):
+        for name in ("user", "temporary"):
             (folder / name).mkdir()
         self.line = Line(folder / "line")
         self.line.candidate("one")
-        crashes(folder / "annotated", 2)
+        crashes(Path(shutil.copytree(self.line.root / "one", folder / "annotated")), 2)
         self.said: dict[str, bytes] = {}
         self.s3: Heard = stack.enter_context(relay(s3.removeprefix("http://")))
         self.echo: Echo = stack.enter_context(echo())
@@ -120,7 +124,7 @@ class Planted:
 
     def recipe_of_annotator(self) -> str:
         """The same where an endpoint annotates."""
-        endpoint = {**SETTINGS, "base_url": f"http://{self.echo.address}/v1", "max_tries": 2}
+        endpoint = {**SETTINGS, "base_url": f"http://{self.echo.address}/v1", "max_tries": 2, "max_failed_share": 1.0}
         return self.recipe("annotated", synthesize={"annotator": "endpoint", "endpoint": endpoint})
 
     def environment(self, changes: Mapping[str, str | None]) -> dict[str, str]:
@@ -166,11 +170,11 @@ class Planted:
         self.run("the failing retraining", "retrain", retrained, status=2)
 
     def annotate(self) -> None:
-        """Have clips annotated by an endpoint that fails, and by one that refuses the key."""
+        """Have clips annotated by an endpoint that refuses the key, and by one that fails, which a recipe may let pass."""
         recipe = self.recipe_of_annotator()
         real = {"CANDIDATE": str(self.folder / "annotated"), "REAL_STAGE": "synthesize"}
         real["HAZARDLINE_STORE"] = str(self.folder / "annotated" / "store")  # where nothing is reused
-        for self.echo.status in (500, 401):
+        for self.echo.status in (401, 500):
             self.run(f"an annotator with {self.echo.status}", "run", recipe, status=2, **real)
 
     def ask_cluster(self) -> None:
@@ -331,7 +335,7 @@ def test_the_search_sees_what_the_line_left(planted: Planted) -> None:
         b"crashchat-smoke": "s3:vehicles/",
         b"MLflow at http://127.0.0.1:9": "what the failing run said",
         b"Report: ": "what the run said",
-        b"notify: failure; the webhook was told": "what the failing retraining said",
+        b"failure; the webhook was told in 1 attempts": "what the failing retraining said",
         b"no signature fits": "listener.log",
         b"check the address": "what submit to nobody said",
     }.items():
