@@ -170,7 +170,7 @@ class Planted:
         self.run("the failing retraining", "retrain", retrained, status=2)
 
     def annotate(self) -> None:
-        """Have clips annotated by an endpoint that refuses the key, and by one that fails, which a recipe may let pass."""
+        """Have clips annotated by an endpoint that refuses the key, and by one that fails, which is let pass."""
         recipe = self.recipe_of_annotator()
         real = {"CANDIDATE": str(self.folder / "annotated"), "REAL_STAGE": "synthesize"}
         real["HAZARDLINE_STORE"] = str(self.folder / "annotated" / "store")  # where nothing is reused

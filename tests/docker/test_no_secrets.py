@@ -22,10 +22,12 @@ def holders(found: dict[str, set[bytes]]) -> dict[str, set[bytes]]:
     return {place: canaries for place, canaries in found.items() if canaries}
 
 
-def build(docker: Daemon, checkout: Path, dockerfile: Path, *arguments: str) -> str:
-    """Build an image of a checkout by another Dockerfile; its name."""
+def search_context(docker: Daemon, checkout: Path, dockerfile: Path, *arguments: str) -> dict[str, set[bytes]]:
+    """Build an image of a checkout by another Dockerfile, read it, and remove it."""
     docker.ask("build", "--tag", "context", "--file", str(dockerfile), *arguments, str(checkout))
-    return "context"
+    found = search_image(docker, "context")
+    docker.ask("image", "rm", "context")
+    return found
 
 
 @pytest.mark.parametrize("image", BUILT)
@@ -38,7 +40,7 @@ def test_no_planted_secret_is_in_an_image(docker: Daemon, image: str) -> None:
 
 def test_no_planted_secret_is_sent_to_a_build(bare_docker: Daemon, planted: Path, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(ALL_THAT_IS_SENT)
-    found = search_image(bare_docker, build(bare_docker, planted, tmp_path / "Dockerfile"))
+    found = search_context(bare_docker, planted, tmp_path / "Dockerfile")
     for name in ("src/hazardline/environment.py", "pyproject.toml", "docker/device.lock.txt"):
         assert [place for place in found if place.endswith(f": {name}")]
     assert holders(found) == {}
@@ -52,8 +54,7 @@ def test_every_planted_secret_would_be_found(
     monkeypatch.setenv(name, canary(name))
     (tmp_path / "Dockerfile").write_text(CARELESS.format(name=name))
     (tmp_path / "Dockerfile.dockerignore").write_text("# Goes before the checkout's own.\n")
-    image = build(bare_docker, planted, tmp_path / "Dockerfile", "--build-arg", name)
-    found = holders(search_image(bare_docker, image))
+    found = holders(search_context(bare_docker, planted, tmp_path / "Dockerfile", "--build-arg", name))
     for file in FILES:
         (canaries,) = (canaries for place, canaries in found.items() if place.endswith(f": {file}"))
         assert canaries == {canary(file).encode()}
