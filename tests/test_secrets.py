@@ -28,6 +28,9 @@ import boto3
 import pyarrow.parquet
 import pytest
 import yaml
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from mlflow.webhooks.delivery import _generate_hmac_signature
 
@@ -381,3 +384,14 @@ def test_the_search_knows_a_leak_when_it_sees_one(wrapped: object) -> None:
     header = base64.b64encode(f"{USER}:{canary}".encode())
     assert any(form in leak for form in forms(canary)) == (leak != canary.upper().encode())
     assert any(form in header for form in forms(canary))
+
+
+def test_whose_signature_it_is_is_told() -> None:
+    request = AWSRequest("PUT", "http://127.0.0.1:1/bucket/a%20key?x-id=PutObject&a=b", data=b"content")
+    request.headers["Host"] = "127.0.0.1:1"
+    S3SigV4Auth(Credentials("name", "the secret", "a token"), "s3", "us-east-1").add_auth(request)
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    sent = f"PUT /bucket/a%20key?x-id=PutObject&a=b HTTP/1.1\r\n{head}\r\ncontent".encode()
+    assert has_signed("the secret", sent)
+    assert not has_signed("another secret", sent)
+    assert not has_signed("the secret", sent.replace(b"a%20key", b"another"))
