@@ -57,7 +57,7 @@ def search_archive(stream: Stream) -> dict[str, set[bytes]]:
 def _of_archive(stream: Stream, within: str) -> Iterator[tuple[str, set[bytes]]]:
     with tarfile.open(fileobj=stream, mode="r|*") as archive:  # type: ignore[call-overload]
         for member in archive:
-            place = within + member.name
+            place = within + member.name.removeprefix("./")  # as an imported base has it
             header = f"{member.name}\n{member.linkname}\n{member.uname}\n{member.gname}\n{member.pax_headers}"
             yield f"header of {place}", canaries_in(io.BytesIO(header.encode(errors="surrogateescape")))
             content = archive.extractfile(member) if member.isfile() else None
