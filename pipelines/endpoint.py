@@ -25,6 +25,7 @@ from kfp.client.client import KF_PIPELINES_ENDPOINT_ENV, KF_PIPELINES_UI_ENDPOIN
 
 from hazardline import environment
 from hazardline.errors import UserError
+from hazardline.redaction import without
 
 T = TypeVar("T")
 LIMIT: dict[str, Any] = {"_request_timeout": (5, 60)}
@@ -43,6 +44,12 @@ class Access:
     """The user's namespace, where the endpoint has several users; one of a single user is not told."""
     token: str | None = None
     cookies: str | None = None
+
+    def secrets(self) -> list[str | None]:
+        """All that an endpoint may be sent and must not be shown, the pod's own token too."""
+        pod = _service_account_token()
+        values = [cookie.partition("=")[2].strip() for cookie in (self.cookies or "").split(";")]
+        return [self.token, self.cookies, *values, pod.read_text().strip() if pod.is_file() else None]
 
     @classmethod
     def of(cls, host: str | None, namespace: str) -> "Access":
@@ -187,12 +194,12 @@ class Endpoint:
             raise UserError(self._explain(error)) from None
         except urllib3.exceptions.HTTPError as error:
             raise UserError(
-                f"{self.name}: cannot be reached ({_reason(error)}); check the address, and that a port-forward or a "
-                "gateway to the Kubeflow Pipelines API is open"
+                f"{self.name}: cannot be reached ({self._reason(error)}); check the address, and that a port-forward "
+                "or a gateway to the Kubeflow Pipelines API is open"
             ) from None
 
     def _explain(self, error: kfp_server_api.ApiException) -> str:
-        said = _said(error)
+        said = self._said(error)
         if error.status == http.HTTPStatus.UNAUTHORIZED:
             return (
                 f"{self.name}: refused the credentials (status 401); the token in {environment.KFP_TOKEN} (or cookies, "
@@ -208,7 +215,22 @@ class Endpoint:
         return f"{self.name}: refused the request with status {error.status}: {said}"
 
     def _lost(self, error: BaseException) -> str:
-        return f"{self.name}: was lost on the way ({_reason(error)}); try again"
+        return f"{self.name}: was lost on the way ({self._reason(error)}); try again"
+
+    def _reason(self, error: BaseException) -> str:
+        return f"{type(error).__name__}: {self._shown(str(error))[:200]}"
+
+    def _said(self, error: kfp_server_api.ApiException) -> str:
+        """The endpoint's own message."""
+        text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or error.reason)
+        with contextlib.suppress(ValueError, AttributeError):
+            found = json.loads(text)
+            text = str(found.get("message") or found.get("error_message") or found.get("error") or text)
+        return self._shown(text)[:300]
+
+    def _shown(self, text: str) -> str:
+        """In one line, without credentials."""
+        return " ".join(without(text, self.access.secrets()).split())
 
 
 def _service_account_token() -> Path:
@@ -217,16 +239,3 @@ def _service_account_token() -> Path:
 
 def _kubeconfig() -> Path:
     return Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
-
-
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def _said(error: kfp_server_api.ApiException) -> str:
-    """The endpoint's own message, in one line."""
-    text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or error.reason)
-    with contextlib.suppress(ValueError, AttributeError):
-        found = json.loads(text)
-        text = str(found.get("message") or found.get("error_message") or found.get("error") or text)
-    return " ".join(text.split())[:300]

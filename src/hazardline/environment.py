@@ -7,6 +7,8 @@ which is the same everywhere. Variables of other software (`MLFLOW_*`, `AWS_*`) 
 import os
 from pathlib import Path
 
+from hazardline.errors import UserError
+
 HOME = "HAZARDLINE_HOME"
 """Folder of everything that runs leave behind (default `.hazardline` in the working folder)."""
 STORE = "HAZARDLINE_STORE"
@@ -104,22 +106,22 @@ def s3_endpoint() -> str | None:
 
 def label_studio_key() -> str | None:
     """Key of a Label Studio account, if one was given."""
-    return os.environ.get(LABEL_STUDIO_KEY) or None
+    return _for_header(LABEL_STUDIO_KEY)
 
 
 def kfp_token() -> str | None:
     """Bearer token for a Kubeflow Pipelines endpoint, if one was given."""
-    return os.environ.get(KFP_TOKEN) or None
+    return _for_header(KFP_TOKEN)
 
 
 def kfp_cookies() -> str | None:
     """Cookies for a Kubeflow Pipelines endpoint, if any were given."""
-    return os.environ.get(KFP_COOKIES) or None
+    return _for_header(KFP_COOKIES)
 
 
 def annotator_key() -> str | None:
     """API key of the endpoint that annotates, if one was given."""
-    return os.environ.get(ANNOTATOR_KEY) or None
+    return _for_header(ANNOTATOR_KEY)
 
 
 def annotator_url() -> str | None:
@@ -135,3 +137,15 @@ def webhook_secret() -> str | None:
 def mlflow_webhook_secret() -> str | None:
     """Secret of MLflow's webhook, if one was given."""
     return os.environ.get(MLFLOW_WEBHOOK_SECRET) or None
+
+
+def _for_header(name: str) -> str | None:
+    """A secret that goes into an HTTP header; a newline at its end, as files have one, does not belong to it.
+
+    Raises:
+        UserError: no header may hold it. What sends headers would show it, in a traceback.
+    """
+    value = os.environ.get(name, "").strip()
+    if not (value.isascii() and value.isprintable()):
+        raise UserError(f"{name}: holds a line break or another character that no HTTP header may; set it anew")
+    return value or None

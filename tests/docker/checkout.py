@@ -15,11 +15,13 @@ RECIPE = ROOT / "recipes" / "crashchat_pocket_smoke.yaml"
 USER = 10001
 
 
-def run_pipelines(docker: Daemon, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m pipelines`."""
-    environment = {**os.environ, **docker.environment, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", **variables}
+def run_pipelines(
+    docker: Daemon, *arguments: str, root: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m pipelines`, of another checkout where one is given."""
+    environment = {**os.environ, **docker.environment, "PYTHONPATH": f"{root / 'src'}:{root}", **variables}
     command = [sys.executable, "-m", "pipelines", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
 def new_home(path: Path) -> Path:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.docker.checkout import BUILT, RECIPE, Line, new_home, run_pipelines
 from tests.docker.daemon import CLIENT, VARIABLE, Daemon, NotPermittedError, daemon, make_base, what_is_missing
+from tests.docker.planted import plant, secret_variables
 from tests.s3_service import s3_service
 from tests.team import Team, at_home, open_to_others, skip_without_postgres, started
 
@@ -25,20 +26,32 @@ def programs() -> None:
 
 
 @pytest.fixture(scope="session")
-def docker(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon with the images built from this checkout."""
-    work = tmp_path_factory.mktemp("images")
+def planted(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with secrets in it, from which the images are built."""
+    return plant(tmp_path_factory.mktemp("checkout") / "hazardline")
+
+
+@pytest.fixture(scope="session")
+def bare_docker(programs: None) -> Iterator[Daemon]:
+    """A daemon with the images that former tests have left."""
     with ExitStack() as stack:
         try:
             running = stack.enter_context(daemon(Path(os.environ[VARIABLE]).absolute()))
         except NotPermittedError as error:
             pytest.skip(f"Docker's daemon may not do here what it must: {error}")
-        base = make_base(running, work)
-        done = run_pipelines(running, "images", "build", "--base-image", base, "--docker", CLIENT,
-                         *(word for name in BUILT for word in ("--image", name)))  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        running.ask("image", "prune", "--force")  # images of former checkouts
         yield running
+
+
+@pytest.fixture(scope="session")
+def docker(bare_docker: Daemon, planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Daemon:
+    """A daemon with the images built from this checkout, with secrets beside the code and in the environment."""
+    base = make_base(bare_docker, tmp_path_factory.mktemp("images"))
+    images = [word for name in BUILT for word in ("--image", name)]
+    done = run_pipelines(bare_docker, "images", "build", "--base-image", base, "--docker", CLIENT, *images,
+                         root=planted, **secret_variables())  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    bare_docker.ask("image", "prune", "--force")  # images of former checkouts
+    return bare_docker
 
 
 @pytest.fixture(scope="session")

@@ -48,15 +48,21 @@ def test_a_job_is_created_followed_and_removed(place: Place) -> None:
     assert again.cached and again.content_digest == record.content_digest and len(place.fake.created) == 1
 
 
-def test_secrets_reach_the_stage_and_no_document(place: Place) -> None:
-    place.run()
+@pytest.mark.parametrize("end", ["well", "refuse", "break"])
+def test_secrets_reach_the_stage_and_nothing_that_is_left(place: Place, end: str) -> None:
+    (place.tiny / end).write_text("told to end")
+    component = place.start()
+    said = component.communicate(timeout=PATIENCE_S)[1]
+    assert component.returncode == {"well": 0, "refuse": 2, "break": 1}[end], said
     given = dict(line.split("=", 1) for line in (place.tiny / "environment").read_text().splitlines())
     assert given["AWS_SECRET_ACCESS_KEY"] == given["MLFLOW_TRACKING_PASSWORD"] == "canary"
     assert given["MLFLOW_RUN_ID"] == "run-7" and given["HAZARDLINE_STORE"] == str(place.store)
     assert "HAZARDLINE_RAYJOB" not in given and "HAZARDLINE_EVENTS" not in given
-    assert "canary" not in json.dumps(place.fake.created) and "canary" not in place.events.read_text()
-    documents = [path for path in place.folder.rglob("*.json") if "canary" in path.read_text()]
-    assert documents == []
+    assert "canary" not in json.dumps(place.fake.created) + said
+    left = {path: path.read_bytes() for path in place.folder.rglob("*") if path.is_file()}
+    assert {place.folder / "entrypoint-0.log", place.events} < set(left)
+    assert {path for path, data in left.items() if b"canary" in data} == {place.tiny / "environment"}
+    assert {path for path, data in left.items() if place.fake.token.encode() in data} == {place.fake.kubeconfig}
 
 
 def test_a_job_of_a_killed_component_is_adopted(place: Place) -> None:

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import canonicalize
 from hazardline import environment
 from hazardline.errors import UserError
 from hazardline.files import write_atomic
+from hazardline.redaction import without
 from hazardline.review.export_file import MAX_EXPORT_BYTES
 from hazardline.review.labeling_tasks import SAMPLE_KEY
 from hazardline.review.problems import shown
@@ -146,6 +147,12 @@ def _mended(url: str) -> Iterator[None]:
             403: "the account may not do this",
             404: "no Label Studio server, or one of the Enterprise edition: there import and export by hand",
         }.get(error.status_code, "see the server's log")
-        raise UserError(f"{url}: refused with status {error.status_code} ({hint}): {shown(str(error.body))}") from None
+        said = shown(_without_key(error.body))
+        raise UserError(f"{url}: refused with status {error.status_code} ({hint}): {said}") from None
     except httpx.HTTPError as error:
-        raise UserError(f"{url}: cannot be reached ({type(error).__name__}: {shown(str(error))})") from None
+        said = shown(_without_key(error))
+        raise UserError(f"{url}: cannot be reached ({type(error).__name__}: {said})") from None
+
+
+def _without_key(said: object) -> str:
+    return without(str(said), [environment.label_studio_key()])

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hazardline import environment
 from hazardline.errors import UserError
+from hazardline.redaction import without
 from hazardline.synthesize.endpoint.config import EndpointConfig
 from hazardline.synthesize.endpoint.frames import RATE_HZ
 from hazardline.synthesize.endpoint.prompts import Question
@@ -200,8 +201,7 @@ class EndpointClient:
 
     def _redact(self, text: str) -> str:
         """One line without the key: endpoints repeat what they were sent."""
-        text = " ".join(text.split())
-        return (text.replace(self._key, "***") if self._key else text)[:300]
+        return " ".join(without(text, [self._key]).split())[:300]
 
 
 def _text(text: str) -> dict[str, Any]:
