@@ -15,8 +15,9 @@ from hazardline.ingest.inspection import Fault, Inspection
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS contents (
     sha256 TEXT NOT NULL, found_by TEXT NOT NULL, result BLOB NOT NULL, PRIMARY KEY (sha256, found_by)
-) WITHOUT ROWID
+)
 """
+# Not WITHOUT ROWID: results of some kilobytes, ordered by digests, would be written and read all over the file.
 _FLUSH_EVERY_S = 0.5
 _RESULT: TypeAdapter[Inspection | Fault] = TypeAdapter(Inspection | Fault)
 
