@@ -44,11 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     exchange = open_exchange(address)
     result = _result(exchange, name)
+    if result.error:  # first: the exchange may be what is broken
+        print(result.error, file=sys.stderr, flush=True)
     exchange.write(RESULT_NAME, result.model_dump_json().encode())
     if exchange.read(name) is None:  # the component has left, and nobody else would remove what is written here
         exchange.clear()
-    if result.error:
-        print(result.error, file=sys.stderr, flush=True)
     return {"made": 0, "defect": 1}.get(result.state, USER_ERROR_STATUS)
 
 
